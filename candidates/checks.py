@@ -1,0 +1,83 @@
+"""Checks of single values from files and arguments; each returns the value or raises InputError."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
+
+from candidates.errors import InputError
+
+
+def integer(where: str, value: object, minimum: int = 1, maximum: int | None = None) -> int:
+    """A whole number of at least `minimum` (a bool or a float is not one)."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise InputError(f"{where} is {value!r}; expected a whole number of at least {minimum}")
+    if maximum is not None and value > maximum:
+        raise InputError(f"{where} is {value!r}; expected at most {maximum}")
+    return value
+
+
+def number(where: str, value: object, minimum: float = 0.0, maximum: float = math.inf) -> float:
+    """A finite number between `minimum` and `maximum`, both included."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(f"{where} is {value!r}; expected a finite number")
+    if not minimum <= value <= maximum:
+        bounds = f"at least {minimum:g}" if maximum == math.inf else f"from {minimum:g} to {maximum:g}"
+        raise InputError(f"{where} is {value!r}; expected a number {bounds}")
+    return float(value)
+
+
+def positive(where: str, value: object) -> float:
+    """A finite number above zero."""
+    if number(where, value, minimum=-math.inf) <= 0:
+        raise InputError(f"{where} is {value!r}; expected a number above 0")
+    return float(value)  # type: ignore[arg-type]
+
+
+def one_of(where: str, value: object, allowed: Collection[str]) -> str:
+    """One of the `allowed` words; the error suggests the nearest."""
+    if not isinstance(value, str) or value not in allowed:
+        near = get_close_matches(str(value), list(allowed), n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise InputError(f"{where} is {value!r}; expected one of {', '.join(sorted(allowed))}{hint}")
+    return value
+
+
+def text(where: str, value: object) -> str:
+    """A string."""
+    if not isinstance(value, str):
+        raise InputError(f"{where} is {value!r}; expected text")
+    return value
+
+
+def mapping(where: str, value: object) -> dict[str, object]:
+    """A mapping with string keys, as JSON's objects and YAML's mappings are."""
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise InputError(f"{where} is {str(value)[:60]!r}; expected a mapping of names to values")
+    return value
+
+
+def sequence(where: str, value: object) -> list[object]:
+    """A list."""
+    if not isinstance(value, list):
+        raise InputError(f"{where} is {str(value)[:60]!r}; expected a list")
+    return value
+
+
+def known_keys(where: str, value: dict[str, object], allowed: Iterable[str]) -> None:
+    """No key outside `allowed`."""
+    names = list(allowed)
+    for key in value:
+        if key not in names:
+            one_of(f"{where}: key", key, names)
+
+
+def format_number(where: str, value: dict[str, object], newest: int) -> None:
+    """The file's `format` is one that this version reads."""
+    found = value.get("format")
+    if found != newest or isinstance(found, bool):
+        raise InputError(
+            f"{where} has format {found!r}; this version reads format {newest}"
+            + ("; a newer version wrote it" if isinstance(found, int) and found > newest else "")
+        )

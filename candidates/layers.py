@@ -1,0 +1,59 @@
+"""What blocks resolve to: the plain list of layers that is built, counted, written and hashed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from candidates.block import Block
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One operation group. `operation` is `conv`, `mbconv` or `classifier`.
+
+    `expanded` is the depthwise convolution's channels (equal to `in_channels` where there is no expansion),
+    `squeeze` the squeeze-and-excite's inner channels (0 for none). `skip` is what the layer really has:
+    `identity` only where the shape stays.
+    """
+
+    operation: str
+    in_channels: int
+    out_channels: int
+    kernel: int = 1
+    stride: tuple[int, int] = (1, 1)
+    activation: str = "none"
+    expanded: int = 0
+    squeeze: int = 0
+    skip: str = "none"
+
+
+def block_layers(block: Block, arriving: int | None = None) -> Iterator[Layer]:
+    """The layers of `block`; `arriving` is the channels that reach it where they differ from those declared.
+
+    As in the MnasNet reference, skip, expansion and squeeze-and-excite follow the declared input channels.
+    """
+    for position in range(block.repeats):
+        first = position == 0
+        declared = block.in_channels if first else block.out_channels
+        channels = arriving if first and arriving is not None else declared
+        stride = block.stride if first else (1, 1)
+        keeps_shape = stride == (1, 1) and declared == block.out_channels
+        skip = block.skip
+        if keeps_shape and skip == "pool":
+            skip = "identity"
+        elif not keeps_shape and skip == "identity":
+            skip = "none"
+        separable = block.expansion == 1
+        inverted = block.operation == "mbconv"
+        yield Layer(
+            operation=block.operation,
+            in_channels=channels,
+            out_channels=block.out_channels,
+            kernel=block.kernel,
+            stride=stride,
+            activation=block.activation,
+            expanded=(channels if separable else declared * block.expansion) if inverted else 0,
+            squeeze=max(1, int(declared * block.se)) if block.se else 0,
+            skip=skip,
+        )

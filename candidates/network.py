@@ -1,0 +1,216 @@
+"""The PyTorch network, built from a plain description of its layers.
+
+This file needs torch alone: an exported model carries a copy of it. Input N × C × H × W float32, normalised;
+output N × classes logits.
+
+The layers follow the MnasNet reference (arXiv 1807.11626): an inverted bottleneck is a 1×1 expansion, a
+depthwise convolution that has the stride, squeeze-and-excite, and a linear 1×1 projection.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "none": nn.Identity,
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "hswish": nn.Hardswish,
+    "swish": nn.SiLU,
+}
+BN_MOMENTUM = 0.01  # the reference's 0.99 in TensorFlow's sense
+
+
+class Conv(nn.Module):
+    """Convolution without bias, batch normalisation, activation."""
+
+    def __init__(
+        self,
+        channels: tuple[int, int],
+        *,
+        kernel: int = 1,
+        stride: tuple[int, int] = (1, 1),
+        groups: int = 1,
+        activation: str = "none",
+        padding: str = "symmetric",
+        bn_epsilon: float = 1e-3,
+    ) -> None:
+        super().__init__()
+        # TensorFlow's 'same' differs from kernel // 2 only where there is a stride.
+        self.pads_end = padding == "same" and stride != (1, 1)
+        self.conv = nn.Conv2d(
+            *channels, kernel, stride, 0 if self.pads_end else kernel // 2, groups=groups, bias=False
+        )
+        self.norm = nn.BatchNorm2d(channels[1], eps=bn_epsilon, momentum=BN_MOMENTUM)
+        self.activation = ACTIVATIONS[activation]()
+        if isinstance(self.activation, nn.ReLU | nn.ReLU6 | nn.Hardswish | nn.SiLU):
+            self.activation.inplace = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.pads_end:
+            x = pad_same(x, self.conv.kernel_size, self.conv.stride)
+        y: Tensor = self.activation(self.norm(self.conv(x)))
+        return y
+
+
+def pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
+    """TensorFlow's 'same' padding: the odd one goes to the bottom and right."""
+    pads: list[int] = []
+    for size, k, s in zip(reversed(x.shape[2:]), reversed(kernel), reversed(stride), strict=True):
+        total = max((-(-size // s) - 1) * s + k - size, 0)
+        pads += [total // 2, total - total // 2]
+    return F.pad(x, pads)
+
+
+class SqueezeExcite(nn.Module):
+    """Scales each channel by a gate computed from all channels' means."""
+
+    def __init__(self, channels: int, inner: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, inner, 1)
+        self.expand = nn.Conv2d(inner, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self.expand(F.relu(self.reduce(x.mean((2, 3), keepdim=True))))
+        return x * torch.sigmoid(gate)
+
+
+class Shortcut(nn.Module):
+    """A skip that always connects: 2×2 average pooling where there is a stride, 1×1 projection where channels change."""
+
+    def __init__(self, stride: tuple[int, int], project: Conv | None) -> None:
+        super().__init__()
+        self.stride = stride
+        self.project = project
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.stride != (1, 1):
+            x = F.avg_pool2d(x, self.stride, self.stride, ceil_mode=True)
+        return x if self.project is None else self.project(x)
+
+
+class ConvLayer(nn.Module):
+    """A plain convolution, with a skip where asked."""
+
+    def __init__(self, spec: dict[str, Any], common: dict[str, Any]) -> None:
+        super().__init__()
+        self.conv = Conv(
+            (spec["in_channels"], spec["out_channels"]),
+            kernel=spec["kernel"],
+            stride=tuple(spec["stride"]),
+            activation=spec["activation"],
+            **common,
+        )
+        self.shortcut = _shortcut(spec, common)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x)
+        return y if self.shortcut is None else y + self.shortcut(x)
+
+
+class InvertedBottleneck(nn.Module):
+    """MBConv: expand, depthwise, squeeze-and-excite, linear projection."""
+
+    def __init__(self, spec: dict[str, Any], common: dict[str, Any]) -> None:
+        super().__init__()
+        channels, inner, activation = spec["in_channels"], spec["expanded"], spec["activation"]
+        self.expand = Conv((channels, inner), activation=activation, **common) if inner != channels else None
+        self.depthwise = Conv(
+            (inner, inner),
+            kernel=spec["kernel"],
+            stride=tuple(spec["stride"]),
+            groups=inner,
+            activation=activation,
+            **common,
+        )
+        self.squeeze = SqueezeExcite(inner, spec["squeeze"]) if spec["squeeze"] else None
+        self.project = Conv((inner, spec["out_channels"]), **common)
+        self.shortcut = _shortcut(spec, common)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x if self.expand is None else self.expand(x)
+        y = self.depthwise(y)
+        if self.squeeze is not None:
+            y = self.squeeze(y)
+        z: Tensor = self.project(y)
+        return z if self.shortcut is None else z + self.shortcut(x)
+
+
+class Classifier(nn.Module):
+    """Global average pooling, dropout, linear."""
+
+    def __init__(self, spec: dict[str, Any], dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(spec["in_channels"], spec["out_channels"])
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.linear(self.dropout(x.mean((2, 3))))
+        return y
+
+
+def _shortcut(spec: dict[str, Any], common: dict[str, Any]) -> nn.Module | None:
+    if spec["skip"] == "none":
+        return None
+    if spec["skip"] == "identity":
+        return nn.Identity()
+    channels = (spec["in_channels"], spec["out_channels"])
+    return Shortcut(tuple(spec["stride"]), None if channels[0] == channels[1] else Conv(channels, **common))
+
+
+class Network(nn.Module):
+    """An image classifier from `{"padding", "bn_epsilon", "layers": [{"operation", …}, …]}`."""
+
+    def __init__(self, spec: dict[str, Any], dropout: float = 0.2) -> None:
+        super().__init__()
+        common = {"padding": spec["padding"], "bn_epsilon": spec["bn_epsilon"]}
+        layers: list[nn.Module] = []
+        for layer in spec["layers"]:
+            if layer["operation"] == "conv":
+                layers.append(ConvLayer(layer, common))
+            elif layer["operation"] == "mbconv":
+                layers.append(InvertedBottleneck(layer, common))
+            elif layer["operation"] == "classifier":
+                layers.append(Classifier(layer, dropout))
+            else:
+                raise ValueError(f"operation {layer['operation']!r} is unknown to this version of model.py")
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layers(x)
+        return y
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, generator: torch.Generator) -> None:
+    """The reference's initialisation.
+
+    Convolutions N(0, sqrt(2 / (k·k·out))), with out = 1 for a depthwise one; linear U(±1/sqrt(classes));
+    biases 0; batch normalisation scale 1, shift 0.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+            module.weight.normal_(0.0, math.sqrt(2.0 / fan_out), generator=generator)
+        elif isinstance(module, nn.Linear):
+            bound = 1.0 / math.sqrt(module.out_features)
+            module.weight.uniform_(-bound, bound, generator=generator)
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+            module.bias.zero_()
+
+
+def build_network(spec: dict[str, Any], seed: int = 0, dropout: float = 0.2) -> Network:
+    """A network with weights that `seed` alone decides; torch's global random state is left as it was."""
+    with torch.device("meta"):
+        network = Network(spec, dropout)
+    network.to_empty(device="cpu")
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+    initialise(network, torch.Generator().manual_seed(seed))
+    return network
