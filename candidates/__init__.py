@@ -18,7 +18,7 @@ __all__ = ["Architecture", "Block", "InputError", "RunError", "build", "zoo"]
 def build(arch: Architecture, seed: int = 0, dropout: float = 0.2) -> Network:
     """The PyTorch network of `arch`, in training mode; input N×C×H×W float32, output N×classes logits.
 
-    `seed` alone decides the weights. Importing torch takes seconds, so it is left until a network is asked for.
+    `seed` alone decides the weights. torch takes seconds to import, so that waits until here.
     """
     from candidates.network import build_network
 

@@ -111,7 +111,7 @@ class Architecture:
 
     @cached_property
     def id(self) -> str:
-        """Twelve hexadecimal digits, the same for the same network at the same input size, in every process."""
+        """Twelve hexadecimal digits: the same for the same network at the same input size, everywhere."""
         canonical = json.dumps(self.spec(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

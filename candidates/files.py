@@ -13,7 +13,7 @@ from candidates.errors import InputError
 
 @contextmanager
 def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside `path`; what was written there takes its place when the block ends well."""
+    """Give a temporary path beside `path`; what is written there replaces `path` when the block ends well."""
     target = Path(path)
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     os.close(descriptor)

@@ -81,7 +81,7 @@ class SqueezeExcite(nn.Module):
 
 
 class Shortcut(nn.Module):
-    """A skip that always connects: 2×2 average pooling where there is a stride, 1×1 projection where channels change."""
+    """A skip that always connects: average pooling for the stride, a 1×1 projection for the channels."""
 
     def __init__(self, stride: tuple[int, int], project: Conv | None) -> None:
         super().__init__()
