@@ -144,7 +144,7 @@ def _skip(graph: _Graph, source: int, last: int, layer: Layer, name: str) -> int
         if layer.stride != (1, 1):
             other = graph.pool(other, layer.in_channels, layer.stride)
         if layer.in_channels != layer.out_channels:
-            other = graph.conv(other, f"{name}.shortcut", (layer.in_channels, layer.out_channels))
+            other = graph.conv(other, f"{name}.shortcut.project", (layer.in_channels, layer.out_channels))
     return graph.simple("add", (last, other), layer.out_channels, graph.size_of(last))
 
 
