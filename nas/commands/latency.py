@@ -22,11 +22,16 @@ def main() -> None:
     """The entry point: a first word that is a subcommand wins over a model of that name."""
     from typer.main import get_command
 
-    command: Any = get_command(measure_app)
+    from nas.commands.latency_tools import NAMES, app
+
+    chosen = app if sys.argv[1:2] and sys.argv[1] in NAMES else measure_app
+    command: Any = get_command(chosen)
     run(command, "nas-latency")
 
 
-@measure_app.command()
+@measure_app.command(
+    epilog="Other uses: nas-latency devices | build-runner | history | calibrate, each with --help."
+)
 def measure(
     models: Annotated[
         list[str], typer.Argument(metavar="MODEL...", help="An .onnx or .tflite file, or a candidate.")
@@ -40,15 +45,26 @@ def measure(
     no_reference: Annotated[
         bool, typer.Option("--no-reference", help="Do not correct for the machine's drift.")
     ] = False,
+    runner: Annotated[
+        Path | None, typer.Option(help="A benchmark_model or nas-runner built for the phone.")
+    ] = None,
+    device_timeout: Annotated[
+        float, typer.Option(help="Seconds to wait for a phone that vanished.", min=0.0)
+    ] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Measure how long models take on a device."""
     from latency.measuring import measure as measure_one
+    from latency.registry import AUTO, automatic, resolve
 
+    if device == AUTO:
+        device, why = automatic()
+        print(why, file=sys.stderr)
+    where = resolve(device, runner, device_timeout)
     found = [model(text, resolution) for text in models]
     counts = thread_counts(threads)
     results = [
-        measure_one(m, device, n, blocks=blocks, reference=not no_reference) for m in found for n in counts
+        measure_one(m, where, n, blocks=blocks, reference=not no_reference) for m in found for n in counts
     ]
     show(results, as_json)
 

@@ -57,7 +57,7 @@ def test_more_seconds_mean_more_runs():
 def test_wrong_input_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nothing\.onnx.*does not exist"):
         latency.measure(tmp_path / "nothing.onnx")
-    with pytest.raises(InputError, match="not an [.]onnx or [.]tflite"):
+    with pytest.raises(InputError, match=r"not an \.onnx or \.tflite"):
         latency.measure(tmp_path)
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"not a model")
