@@ -23,7 +23,7 @@ def run(study, trials):
 
 
 def test_unknown_names_are_refused_with_the_known_ones():
-    with pytest.raises(InputError, match=r"the sampler is 'tpes'; expected one of .*random.*did you mean tpe"):
+    with pytest.raises(InputError, match=r"sampler is 'tpes'; expected one of .*random.*did you mean tpe"):
         samplers.make("tpes", SPACE)
 
 
