@@ -1,0 +1,57 @@
+"""How the search chooses what to try next: Optuna samplers by name.
+
+Every sampler made here draws as a function of the seed and of the study's decided trials (see `seeding`), so
+an interrupted search that is resumed proposes what it would have proposed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from candidates import checks
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+    from search_space import FactorizedSpace
+
+POPULATION = 20  # of NSGA-II; Optuna's 50 leaves a search of 100 trials one generation of selection
+
+
+def _tpe(seed: int) -> BaseSampler:
+    from optuna.samplers import TPESampler
+
+    return TPESampler(seed=seed)
+
+
+def _nsga2(seed: int) -> BaseSampler:
+    from optuna.samplers import NSGAIISampler
+
+    return NSGAIISampler(population_size=POPULATION, seed=seed)
+
+
+def _random(seed: int) -> BaseSampler:
+    from optuna.samplers import RandomSampler
+
+    return RandomSampler(seed=seed)
+
+
+_OPTUNA: dict[str, Callable[[int], BaseSampler]] = {"tpe": _tpe, "nsga2": _nsga2, "random": _random}
+
+
+def names() -> tuple[str, ...]:
+    """The names that `make` knows."""
+    return tuple(_OPTUNA)
+
+
+def make(name: str, space: FactorizedSpace | None = None, *, seed: int = 0) -> BaseSampler:  # noqa: ARG001
+    """The sampler called `name` for a study whose trials are points of `space`.
+
+    Raises InputError for an unknown name, listing the known ones.
+    """
+    checks.one_of("the sampler", name, names())
+    checks.integer("the seed", seed, minimum=0)
+    from nas.samplers.seeding import PerTrial
+
+    return PerTrial(_OPTUNA[name], seed=seed)
