@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from shlex import quote
 
-from candidates import InputError, RunError
+from candidates import Architecture, InputError, RunError
 from latency import conditions as sensors
 from latency.adb.transport import DeviceGone, Transport
 from latency.adb.workspace import ROOT, SHORT_SECONDS, Workspace
@@ -140,6 +140,9 @@ class AndroidDevice:
             f"{error}; it did not come back within {self._device_timeout:.0f} s (--device-timeout), "
             "check its cable and its adb state"
         ) from None
+
+    def operation_times(self, arch: Architecture, threads: int) -> Mapping[int, float] | None:  # noqa: ARG002
+        return None
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -274,8 +277,5 @@ class AndroidDevice:
                     self._transport.run(f"{command} false", SHORT_SECONDS)
 
 
-def _reference(arch: object, form: str) -> bytes:
-    from candidates import Architecture
-
-    assert isinstance(arch, Architecture)
+def _reference(arch: Architecture, form: str) -> bytes:
     return Model(REFERENCE, architecture=arch).content(form)

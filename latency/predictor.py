@@ -25,7 +25,7 @@ from typing import Any
 
 from candidates import Architecture, InputError, checks
 from candidates.files import read_text, write_text
-from latency.features import SETS, Features
+from latency.features import SETS
 from latency.folders import cache_folder
 
 FORMAT = 1
@@ -45,43 +45,60 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Predictor:
-    """Latency as a non-negative sum of an architecture's features.
+    """Latency as a sum over an architecture's groups of operations (see latency.features).
 
-    `coefficients` are milliseconds per unit of each feature (see latency.features). `spread` is the relative
-    error on architectures that it was not fitted to, `precision` the inverse of the fitted features' Gram
-    matrix (d × d over `coefficients`' names, features divided by the latency), from which the leverage of an
-    architecture follows, and `leverage` the largest among the fitted ones. `quality` holds what held-out
-    architectures showed.
+    A group takes what `table` lists for its signature, where it was seen, and otherwise the non-negative sum
+    of its features times `coefficients` (milliseconds per unit); a kind's groups together are multiplied by
+    the kind's factor in `scales`. `spread` is the relative error on architectures that it was not fitted to,
+    `spread_unlisted` the same without the table. `precision` is the inverse of the fitted architectures'
+    Gram matrix over the kinds' shares of the latency (kinds × kinds, in the order of `scales`), from which
+    the leverage of an architecture follows, and `leverage` the largest among the fitted ones. `quality`
+    holds what held-out architectures showed.
     """
 
     device: str
     features: str
     coefficients: Mapping[str, float]
+    scales: Mapping[str, float]
     spread: float
     precision: tuple[tuple[float, ...], ...]
     leverage: float
     range_ms: tuple[float, float]
     samples: int
+    table: Mapping[str, float] = field(default_factory=dict)
+    spread_unlisted: float = 0.0
     threads: int = 1
     runtime: str = ""
     runtime_version: str = ""
     fingerprint: str = ""
     space: str = ""
     source: str = "measurements"
+    reference_ms: float = 0.0
     seconds: float = 0.0
     quality: Mapping[str, Any] = field(default_factory=dict)
 
     def predict(self, arch: Architecture) -> Prediction:
         """The latency that this device would show, with its uncertainty, in under a millisecond."""
-        found = SETS[self.features](arch)
-        latency = sum(value * self.coefficients.get(name, 0.0) for name, value in found.items())
+        by_kind: dict[str, float] = {}
+        unlisted = 0.0
+        for group in SETS[self.features](arch):
+            ms = self.table.get(group.signature)
+            scale = self.scales.get(group.kind, 1.0)
+            if ms is None:
+                ms = sum(v * self.coefficients.get(name, 0.0) for name, v in group.features.items())
+                unlisted += ms * scale
+            by_kind[group.kind] = by_kind.get(group.kind, 0.0) + ms
+        latency = sum(ms * self.scales.get(kind, 1.0) for kind, ms in by_kind.items())
         if not latency > 0:
             return Prediction(
                 self.range_ms[0], math.inf, False, ("none of its operations was ever measured",)
             )
-        leverage = self._leverage(found, latency)
-        reasons = self._outside(found, latency, leverage)
-        return Prediction(latency, latency * self.spread * math.sqrt(1.0 + leverage), not reasons, reasons)
+        leverage = self._leverage(by_kind, latency)
+        reasons = self._outside(by_kind, latency, leverage)
+        spread = self.spread
+        if self.table:
+            spread += max(0.0, self.spread_unlisted - self.spread) * unlisted / latency
+        return Prediction(latency, latency * spread * math.sqrt(1.0 + leverage), not reasons, reasons)
 
     @cached_property
     def _matrix(self) -> Any:
@@ -89,15 +106,15 @@ class Predictor:
 
         return np.array(self.precision)
 
-    def _leverage(self, found: Features, latency: float) -> float:
+    def _leverage(self, by_kind: Mapping[str, float], latency: float) -> float:
         import numpy as np
 
-        row = np.array([found.get(name, 0.0) / latency for name in self.coefficients])
+        row = np.array([by_kind.get(kind, 0.0) * scale / latency for kind, scale in self.scales.items()])
         return float(row @ self._matrix @ row)
 
-    def _outside(self, found: Features, latency: float, leverage: float) -> tuple[str, ...]:
+    def _outside(self, by_kind: Mapping[str, float], latency: float, leverage: float) -> tuple[str, ...]:
         reasons = []
-        strange = sorted({name.split(".")[0] for name in found if name not in self.coefficients})
+        strange = sorted(kind for kind in by_kind if kind not in self.scales)
         if strange:
             reasons.append(f"it was never fitted to {', '.join(strange)}")
         low, high = self.range_ms
@@ -146,36 +163,40 @@ def stored(device: str, threads: int, fingerprint: str) -> Predictor | None:
     return Predictor.load(path) if path.is_file() else None
 
 
+_NEEDED = (
+    "device",
+    "features",
+    "coefficients",
+    "scales",
+    "spread",
+    "precision",
+    "leverage",
+    "range_ms",
+    "samples",
+)
+
+
 def _checked(given: dict[str, Any]) -> dict[str, Any]:
-    for name in (
-        "device",
-        "features",
-        "coefficients",
-        "spread",
-        "precision",
-        "leverage",
-        "range_ms",
-        "samples",
-    ):
+    for name in _NEEDED:
         if name not in given:
             raise InputError(f"the predictor has no {name}")
     for name in ("device", "runtime", "runtime_version", "fingerprint", "space", "source"):
         if name in given:
             checks.text(f"the predictor's {name}", given[name])
     checks.one_of("the predictor's features", given["features"], tuple(SETS))
-    for name in ("spread", "leverage", "seconds"):
+    for name in ("spread", "spread_unlisted", "leverage", "reference_ms", "seconds"):
         if name in given:
             given[name] = checks.number(f"the predictor's {name}", given[name])
     for name in ("samples", "threads"):
         if name in given:
             checks.integer(f"the predictor's {name}", given[name])
-    coefficients = checks.mapping("the predictor's coefficients", given["coefficients"])
-    given["coefficients"] = {k: checks.number(f"coefficient {k}", v) for k, v in coefficients.items()}
-    given["precision"] = tuple(_row(row, len(coefficients)) for row in _list("precision", given["precision"]))
-    if len(given["precision"]) != len(coefficients):
-        raise InputError(
-            f"the predictor's precision has {len(given['precision'])} rows; expected {len(coefficients)}"
-        )
+    for name in ("coefficients", "scales", "table"):
+        values = checks.mapping(f"the predictor's {name}", given.get(name, {}))
+        given[name] = {key: checks.number(f"{name}: {key}", value) for key, value in values.items()}
+    size = len(given["scales"])
+    given["precision"] = tuple(_row(row, size) for row in _list("precision", given["precision"]))
+    if len(given["precision"]) != size:
+        raise InputError(f"the predictor's precision has {len(given['precision'])} rows; expected {size}")
     given["range_ms"] = _row(given["range_ms"], 2)
     checks.mapping("the predictor's quality", given.get("quality", {}))
     return given

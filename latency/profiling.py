@@ -57,6 +57,16 @@ def profile(model: Model, threads: int = 1, runs: int = RUNS) -> list[NodeTime]:
     ]
 
 
+def operation_times(arch: Architecture, threads: int = 1, runs: int = 6) -> dict[int, float]:
+    """Milliseconds by index of candidates.operations; what was fused away has no entry."""
+    last = len(operations(arch.layers, arch.resolution)) - 1
+    found: dict[int, float] = {}
+    for node in profile(Model(arch.id, architecture=arch), threads, runs):
+        index = _index(node.name)
+        found[last if index < 0 else index] = found.get(last if index < 0 else index, 0.0) + node.ms
+    return found
+
+
 def _named(content: bytes, name: str) -> tuple[bytes, set[str]]:
     """The model with each node named after its first output, and those names."""
     import onnx

@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from candidates import Architecture, InputError, checks, zoo
 from candidates.files import read_text
-from latency.fitting import design, fit_predictor, solve
+from latency.fitting import Sample, fit_predictor, held_out, sample
 from latency.predictor import Predictor
 
 COLUMNS = ("model", "width", "resolution", "latency_ms")
@@ -68,10 +66,11 @@ def _number(name: str, text: str) -> float:
 
 def fit_table(rows: Sequence[Row], device: str) -> Predictor:
     """A Predictor from published numbers, with the coarse features that few rows can carry."""
-    archs = [row.architecture for row in rows]
-    return fit_predictor(
-        archs, [row.latency_ms for row in rows], "coarse", device=device, source="published table (modelled)"
-    )
+    return fit_predictor(_samples(rows), "coarse", device=device, source="published table (modelled)")
+
+
+def _samples(rows: Sequence[Row]) -> list[Sample]:
+    return [sample(row.architecture, row.latency_ms, "coarse") for row in rows]
 
 
 @dataclass(frozen=True)
@@ -96,12 +95,9 @@ class LeaveOneOut:
 
 def leave_one_out(rows: Sequence[Row]) -> LeaveOneOut:
     """Predict every row from a fit to all the others."""
-    y = np.array([row.latency_ms for row in rows])
-    names, x = design([row.architecture for row in rows], "coarse")
-    errors = []
-    for left in range(len(rows)):
-        rest = np.arange(len(rows)) != left
-        found = solve(names, x[rest], y[rest])
-        errors.append(float(x[left] @ found.coefficients / y[left] - 1.0))
+    samples = _samples(rows)
+    errors = [
+        float(held_out(samples[:left] + samples[left + 1 :], [samples[left]])[0]) for left in range(len(rows))
+    ]
     outliers = tuple(i for i, error in enumerate(errors) if abs(error) > OUTLIER)
     return LeaveOneOut(tuple(errors), outliers)
