@@ -16,7 +16,9 @@ NAMES = ("devices", "build-runner")
 
 
 @app.command()
-def devices(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
+def devices(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
     """What is attached, and whether it is fit to measure."""
     from latency.fitness import fitness
 
