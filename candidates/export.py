@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import tempfile
-from collections.abc import Mapping
-from contextlib import redirect_stdout
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -77,7 +79,7 @@ def export_onnx(arch: Architecture, net: Network, folder: Path) -> Exported:
     path = folder / "model.onnx"
     example = torch.zeros(2, arch.channels_in, arch.resolution, arch.resolution)
     with replaced(path) as temporary:
-        with redirect_stdout(StringIO()):  # the exporter reports its steps there
+        with _silenced():
             torch.onnx.export(
                 net,
                 (example,),
@@ -92,6 +94,20 @@ def export_onnx(arch: Architecture, net: Network, folder: Path) -> Exported:
         onnx.checker.check_model(str(temporary), full_check=True)
         difference = _compare_onnx(arch, net, temporary)
     return Exported("onnx", path, difference)
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep the exporter's progress, its hints about torchvision and its deprecations to itself."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with redirect_stdout(StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _compare_onnx(arch: Architecture, net: Network, path: Path) -> float:
