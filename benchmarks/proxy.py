@@ -53,7 +53,8 @@ def main(
     proxy = Proxy.prepare(loaded, recipe)
     device = proxy.placed.train[0].device
     print(
-        f"{loaded.name}: {len(loaded.train)} to train, {len(loaded.validation)} to validate, {loaded.size}×{loaded.size}"
+        f"{loaded.name}: {len(loaded.train)} to train, {len(loaded.validation)} to validate, "
+        f"{loaded.size}×{loaded.size}"
     )
     print(f"on {device}, {torch.get_num_threads()} threads, {recipe}")
     if spread:
@@ -84,12 +85,15 @@ def _spread(proxy: Proxy, space_name: str, count: int) -> None:
     between = table[:, :2].mean(1).std(ddof=1)
     within = np.sqrt(((table[:, 0] - table[:, 1]) ** 2 / 2).mean())
     print(f"standard deviation between architectures {between:.4f}, between seeds {within:.4f}")
-    print(f"Kendall's tau between seeds: accuracy {kendalltau(table[:, 0], table[:, 1]).statistic:.3f}, "
-          f"loss {kendalltau(table[:, 2], table[:, 3]).statistic:.3f}, "
-          f"loss to accuracy {kendalltau(-table[:, 2], table[:, 1]).statistic:.3f} (n = {count})")  # fmt: skip
-    print(
-        f"seconds for a training: median {np.median(table[:, 4]) / 2:.1f}, largest {table[:, 4].max() / 2:.1f}"
-    )
+    taus = {
+        "accuracy": kendalltau(table[:, 0], table[:, 1]).statistic,
+        "loss": kendalltau(table[:, 2], table[:, 3]).statistic,
+        "loss to accuracy": kendalltau(-table[:, 2], table[:, 1]).statistic,
+    }
+    listed = ", ".join(f"{name} {tau:.3f}" for name, tau in taus.items())
+    print(f"Kendall's tau between seeds: {listed} (n = {count})")
+    seconds = table[:, 4] / 2
+    print(f"seconds for a training: median {np.median(seconds):.1f}, largest {seconds.max():.1f}")
 
 
 def _bare_loop(proxy: Proxy, data: DeviceData, arch_seed: int) -> float:

@@ -44,7 +44,7 @@ class HostDevice:
     def fingerprint(self) -> str:
         return machine.fingerprint()
 
-    def runtime(self, form: str) -> tuple[str, str]:  # noqa: ARG002 - a host's runtime reads one format
+    def runtime(self, form: str) -> tuple[str, str]:
         return self._runtime.name, self._runtime.version()
 
     def opened(self) -> AbstractContextManager[None]:

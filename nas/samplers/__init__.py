@@ -45,7 +45,7 @@ def names() -> tuple[str, ...]:
     return tuple(_OPTUNA)
 
 
-def make(name: str, space: FactorizedSpace | None = None, *, seed: int = 0) -> BaseSampler:  # noqa: ARG001
+def make(name: str, space: FactorizedSpace | None = None, *, seed: int = 0) -> BaseSampler:
     """The sampler called `name` for a study whose trials are points of `space`.
 
     Raises InputError for an unknown name, listing the known ones.
