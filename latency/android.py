@@ -141,7 +141,7 @@ class AndroidDevice:
             "check its cable and its adb state"
         ) from None
 
-    def operation_times(self, arch: Architecture, threads: int) -> Mapping[int, float] | None:  # noqa: ARG002
+    def operation_times(self, arch: Architecture, threads: int) -> Mapping[int, float] | None:
         return None
 
     @contextmanager

@@ -26,7 +26,8 @@ def svg(title: str, bars: Sequence[NodeTime]) -> str:
         length = max(1.0, BAR * bar.ms / longest)
         lines += [
             f'<text x="{LABEL - 6}" y="{y + 11}" text-anchor="end">{escape(bar.name)}</text>',
-            f'<rect x="{LABEL}" y="{y}" width="{length:.1f}" height="{ROW - 4}" fill="{COLOURS[index % 2]}"/>',
+            f'<rect x="{LABEL}" y="{y}" width="{length:.1f}" height="{ROW - 4}" '
+            f'fill="{COLOURS[index % 2]}"/>',
             f'<text x="{LABEL + length + 4:.1f}" y="{y + 11}">{bar.ms:.3f} ms, {bar.share:.1%}</text>',
         ]
     return "\n".join([*lines, "</svg>", ""])

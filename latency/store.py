@@ -79,8 +79,8 @@ class Store:
                 version = database.execute("PRAGMA user_version").fetchone()[0]
                 if version > SCHEMA:
                     raise InputError(
-                        f"{self.path} has format {version}; this version reads format {SCHEMA}; a newer version "
-                        "wrote it, set XDG_CACHE_HOME to another folder to go on"
+                        f"{self.path} has format {version}; this version reads format {SCHEMA}; a newer "
+                        "version wrote it, set XDG_CACHE_HOME to another folder to go on"
                     )
                 if version < SCHEMA:
                     database.execute("PRAGMA journal_mode = WAL")  # readers and a writer at the same time
