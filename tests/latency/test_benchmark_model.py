@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - the golden texts keep the lines that the tool prints
 import re
 
 import pytest
