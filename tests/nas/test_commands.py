@@ -148,28 +148,28 @@ def test_a_killed_search_goes_on_and_loses_at_most_the_trial_in_flight(
         assert rows[int(row[0]) + 1][2] == row[2] or not row[2]
 
 
+@pytest.mark.parametrize("interrupts", [1, 2])
 def test_the_first_interrupt_finishes_the_trial_and_the_second_stops_now(
-    quick: list[str], tmp_path: Path
+    quick: list[str], tmp_path: Path, interrupts: int
 ) -> None:
-    for interrupts in (1, 2):
-        out = tmp_path / f"interrupted-{interrupts}"
-        process = subprocess.Popen(
-            argv("search", *quick, "--trials", "200", "--out", str(out)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        wait_for(process, lambda: finished_trials(out) >= 1)
-        for _ in range(interrupts):
-            process.send_signal(signal.SIGINT)
-            time.sleep(0.3)
-        output, errors = process.communicate(timeout=60)
-        assert process.returncode == 130, errors
-        assert f"nas-search --resume {out}" in output
-        assert "Traceback" not in errors
-        states = {line.split(",")[1] for line in (out / "trials.csv").read_text().splitlines()[1:]}
-        if interrupts == 1:
-            assert states <= {"COMPLETE", "PRUNED"}
+    out = tmp_path / f"interrupted-{interrupts}"
+    process = subprocess.Popen(
+        argv("search", *quick, "--trials", "200", "--out", str(out)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(process, lambda: finished_trials(out) >= 1)
+    for _ in range(interrupts):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert f"nas-search --resume {out}" in output
+    assert "Traceback" not in errors
+    states = {line.split(",")[1] for line in (out / "trials.csv").read_text().splitlines()[1:]}
+    if interrupts == 1:
+        assert states <= {"COMPLETE", "PRUNED"}
 
 
 def test_full_training_says_that_it_is_not_built() -> None:
