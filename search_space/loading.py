@@ -70,6 +70,7 @@ def _space(values: dict[str, object], default_name: str) -> FactorizedSpace:
     checks.format_number("the space", values, FORMAT)
     checks.known_keys("the space", values, ["format", "name", "choices", "blocks", *SETTINGS])
     settings = {name: values[name] for name in SETTINGS if name in values}
+    checks.integer("stem", settings.get("stem", SETTINGS["stem"]))
     shared = _choices("choices", values.get("choices", {}))
     rows = checks.sequence("blocks", values.get("blocks"))
     if not rows:
