@@ -30,6 +30,7 @@ PROPERTIES = (
     "ro.product.cpu.abilist", "ro.build.fingerprint",
 )  # fmt: skip
 POLL_SECONDS = 1.0
+MAX_RETURNS = 5
 
 
 class AndroidDevice:
@@ -121,14 +122,15 @@ class AndroidDevice:
 
     def measure(self, model: Model, settings: Settings) -> Measurement:
         """As Device has it; a device that vanishes is waited for, and the measurement made again."""
-        deadline = time.monotonic() + self._device_timeout
-        while True:
+        for _ in range(MAX_RETURNS):
             try:
                 return self._measure(model, settings)
             except DeviceGone as error:
-                self._wait(error, deadline)
+                self._wait(error)
+        raise RunError(f"{self.name} vanished {MAX_RETURNS} times during one measurement; check its cable")
 
-    def _wait(self, error: DeviceGone, deadline: float) -> None:
+    def _wait(self, error: DeviceGone) -> None:
+        deadline = time.monotonic() + self._device_timeout
         while time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
             try:
