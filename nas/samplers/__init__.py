@@ -44,7 +44,7 @@ _OPTUNA: dict[str, Callable[[int], BaseSampler]] = {"tpe": _tpe, "nsga2": _nsga2
 
 def names() -> tuple[str, ...]:
     """The names that `make` knows, the default first."""
-    return ("surrogate", *_OPTUNA)
+    return ("surrogate", "evolution", "ppo", *_OPTUNA)
 
 
 def make(
@@ -68,6 +68,14 @@ def make(
         from nas.samplers.seeding import PerTrial
 
         return PerTrial(_OPTUNA[name], seed=seed)
+    if name == "evolution":
+        from nas.samplers.evolution import EvolutionSampler
+
+        return EvolutionSampler(space, seed=seed)
+    if name == "ppo":
+        from nas.samplers.ppo import PPOSampler
+
+        return PPOSampler(space, seed=seed)
     from nas.samplers.surrogate import SurrogateSampler
 
     return SurrogateSampler(space, seed=seed, latency=latency, weight=weight, noise=noise)

@@ -9,6 +9,7 @@ import numpy as np
 from nas.samplers.gaussian_process import Array, Groups
 from nas.samplers.view import View
 from search_space import Choice, Point
+from search_space.choice import Value
 
 _REFERENCE = 256  # random points whose features decide what "0" and "1" mean
 
@@ -29,7 +30,7 @@ class Encoding:
         self._used = spread > 1e-9
         self._mean, self._spread = seen.mean(axis=0)[self._used], spread[self._used]
         self._rows: dict[Hashable, Array] = {}
-        widths = [len(rows[0]) for _, rows in self._columns] + [1] * int(self._used.sum())
+        widths = [len(rows[choice.values[0]]) for choice, rows in self._columns] + [1] * int(self._used.sum())
         self.groups = Groups(np.repeat(np.arange(len(widths)), widths).astype(np.int64))
 
     def rows(self, points: Sequence[Point]) -> Array:
@@ -40,10 +41,9 @@ class Encoding:
         plain = self._view.canonical(point)
         key = tuple(plain.values())
         if key not in self._rows:
-            parts = [_at(choice, rows, plain) for choice, rows in self._columns]
+            chosen = [number for choice, rows in self._columns for number in _at(choice, rows, plain)]
             known = np.array(self._view.features(plain), dtype=float)
-            parts.append((known[self._used] - self._mean) / self._spread)
-            self._rows[key] = np.concatenate(parts)
+            self._rows[key] = np.array([*chosen, *((known[self._used] - self._mean) / self._spread)])
         return self._rows[key]
 
 
@@ -52,20 +52,21 @@ def is_numeric(choice: Choice) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in choice.values)
 
 
-def _columns(choice: Choice) -> tuple[Choice, Array]:
-    """The rows for a choice's values: in ascending order for numbers, in the order given for words."""
+def _columns(choice: Choice) -> tuple[Choice, dict[Value, tuple[float, ...]]]:
+    """The columns of each value: in ascending order for numbers, in the order given for words."""
     count = len(choice.values)
     if is_numeric(choice):
         ranks = np.arange(count, dtype=float)[:, None]
-        return choice, (ranks - ranks.mean()) / ranks.std()
+        rows = (ranks - ranks.mean()) / ranks.std()
+        return choice, dict(zip(sorted(choice.values, key=float), map(tuple, rows.tolist()), strict=True))
     # Two different words are as far apart as two numbers are on average.
-    marks = np.eye(count) - 1.0 / count
-    return choice, marks * np.sqrt(count / (count - 1))
+    rows = (np.eye(count) - 1.0 / count) * np.sqrt(count / (count - 1))
+    return choice, dict(zip(choice.values, map(tuple, rows.tolist()), strict=True))
 
 
-def _at(choice: Choice, rows: Array, point: Point) -> Array:
+def _at(choice: Choice, rows: dict[Value, tuple[float, ...]], point: Point) -> tuple[float, ...]:
     value = point[choice.name]
-    if is_numeric(choice):
-        ordered = sorted(float(v) for v in choice.values)
-        return np.array([np.interp(float(value), ordered, rows[:, 0])])
-    return np.asarray(rows[choice.values.index(value)])
+    found = rows.get(value)
+    if found is None:  # a number between two of a thinned range
+        found = (float(np.interp(float(value), [float(v) for v in rows], [row[0] for row in rows.values()])),)
+    return found

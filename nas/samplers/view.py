@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from candidates import cost
@@ -47,8 +48,10 @@ class View(Protocol):
 class _Built:
     """One block as built after `arriving` channels."""
 
-    layers: tuple[Layer, ...]
     plainest: tuple[Value, ...]
+    numbers: tuple[int, ...]  # one for each layer, the same for equal layers
+    widths: int  # sum of the layers' output channels
+    out_channels: int
     multiply_adds: int
     parameters: int
 
@@ -62,9 +65,7 @@ class FactorizedView:
     """
 
     space: FactorizedSpace
-    _built: dict[tuple[int, int, tuple[Value, ...]], _Built] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    _built: dict[tuple[Value, ...], _Built] = field(default_factory=dict, repr=False, compare=False)
     _plainest: dict[tuple[int, int], dict[tuple[Layer, ...], tuple[Value, ...]]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -82,32 +83,40 @@ class FactorizedView:
 
     def canonical(self, point: Point) -> Point:
         """The plainest point block by block (`space.canonical` also moves layers between blocks)."""
-        values = (value for block in self._blocks(point) for value in block.plainest)
-        return dict(zip((choice.name for choice in self.choices), values, strict=True))
+        values = [value for block in self._blocks(point) for value in block.plainest]
+        return dict(zip(self._names, values, strict=True))
 
     def identity(self, point: Point) -> Hashable:
-        layers = (layer for block in self._blocks(point) for layer in block.layers)
-        return tuple(self._numbers.setdefault(layer, len(self._numbers)) for layer in layers)
+        return tuple(number for block in self._blocks(point) for number in block.numbers)
 
     def features(self, point: Point) -> tuple[float, ...]:
         blocks = self._blocks(point)
-        layers = [layer for block in blocks for layer in block.layers]
+        depth = sum(len(block.numbers) for block in blocks)
         return (
-            float(len(layers)),
-            math.log(sum(layer.out_channels for layer in layers) / len(layers)),
+            float(depth),
+            math.log(sum(block.widths for block in blocks) / depth),
             math.log(sum(block.multiply_adds for block in blocks)),
             math.log(sum(block.parameters for block in blocks)),
         )
 
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(choice.name for choice in self.choices)
+
+    @cached_property
+    def _names_by_block(self) -> list[tuple[str, ...]]:
+        return [tuple(choice.name for choice in options.choices) for options in self.space.blocks]
+
     def _blocks(self, point: Point) -> list[_Built]:
         arriving = int(self.space.settings.get("stem", SETTINGS["stem"]))
         found = []
-        for index, options in enumerate(self.space.blocks):
-            key = (index, arriving, tuple(point[choice.name] for choice in options.choices))
-            if key not in self._built:
-                self._built[key] = self._build(index, arriving, point)
-            found.append(self._built[key])
-            arriving = found[-1].layers[-1].out_channels
+        for index, names in enumerate(self._names_by_block):
+            key = (index, arriving, *[point[name] for name in names])
+            built = self._built.get(key)
+            if built is None:
+                built = self._built[key] = self._build(index, arriving, point)
+            found.append(built)
+            arriving = built.out_channels
         return found
 
     def _build(self, index: int, arriving: int, point: Point) -> _Built:
@@ -119,8 +128,10 @@ class FactorizedView:
             self._plainest[index, arriving] = table
         layers = tuple(block_layers(options.block(point, arriving)))
         return _Built(
-            layers,
             self._plainest[index, arriving][layers],
+            tuple(self._numbers.setdefault(layer, len(self._numbers)) for layer in layers),
+            sum(layer.out_channels for layer in layers),
+            layers[-1].out_channels,
             cost.multiply_adds(layers, self._resolution(index)),
             cost.parameters(layers),
         )
