@@ -28,9 +28,9 @@ def _tpe(seed: int) -> BaseSampler:
 
 
 def _nsga2(seed: int) -> BaseSampler:
-    from optuna.samplers import NSGAIISampler
+    from nas.samplers.nsga2 import ResumableNSGAIISampler
 
-    return NSGAIISampler(population_size=POPULATION, seed=seed)
+    return ResumableNSGAIISampler(population_size=POPULATION, seed=seed)
 
 
 def _random(seed: int) -> BaseSampler:

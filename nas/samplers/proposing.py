@@ -11,6 +11,7 @@ from optuna import Study
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
+from threadpoolctl import threadpool_limits
 
 from candidates import checks
 from nas.samplers.distributions import DistributionView, distributions_of
@@ -49,7 +50,10 @@ class ProposingSampler(BaseSampler, ABC):
         trials = study.get_trials(deepcopy=False)
         view = self._view or DistributionView(search_space)
         history = history_of(trials, study.directions, view, trial.number)
-        point = self.propose(view, history, generator(self._seed, *position(trials, trial.number)))
+        rng = generator(self._seed, *position(trials, trial.number))
+        # The matrices are small: threads cost more than they bring, and many times more on a busy machine.
+        with threadpool_limits(limits=1):
+            point = self.propose(view, history, rng)
         proposed = {**{name: point[name] for name in search_space}, **fixed}
         # The trial's parameters are stored as it asks for them; others that ask meanwhile see this instead.
         study._storage.set_trial_system_attr(trial._trial_id, PROPOSED, proposed)

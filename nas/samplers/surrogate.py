@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from optuna import Study
+from threadpoolctl import threadpool_limits
 
 from candidates import checks
 from nas.samplers import acquisition
@@ -91,7 +92,8 @@ class SurrogateSampler(ProposingSampler):
         evaluated = history_of(trials, study.directions, view).evaluated
         if len(evaluated) < _FIRST:
             return {found.number: _target(found) for found in evaluated}
-        values = self._fitter_of(view).fit(evaluated).estimates(self._noise)
+        with threadpool_limits(limits=1):
+            values = self._fitter_of(view).fit(evaluated).estimates(self._noise)
         return {found.number: float(value) for found, value in zip(evaluated, values, strict=True)}
 
     def _single(
