@@ -166,10 +166,10 @@ class Architecture:
                     f"resolution {size} cannot give a last feature map of {min_map}×{min_map}; "
                     f"expected at least {min_map}"
                 )
-            if _last_map(size, stem_stride, blocks) < min_map:
+            if not _fits(size, stem_stride, blocks, min_map):
                 stem_stride = 1
             for index, block in enumerate(blocks):
-                if _last_map(size, stem_stride, blocks) >= min_map:
+                if _fits(size, stem_stride, blocks, min_map):
                     break
                 blocks[index] = replace(block, stride=(1, 1))
         return replace(
@@ -247,8 +247,11 @@ def _compact(layer: Layer) -> dict[str, Any]:
     return values
 
 
-def _last_map(resolution: int, stem_stride: int, blocks: list[Block]) -> int:
+def _fits(resolution: int, stem_stride: int, blocks: list[Block], min_map: int) -> bool:
+    """Whether the last feature map is at least `min_map`, and the input at least the total stride."""
     height = width = -(-resolution // stem_stride)
+    total = stem_stride
     for block in blocks:
         height, width = -(-height // block.stride[0]), -(-width // block.stride[1])
-    return min(height, width)
+        total *= max(block.stride)
+    return min(height, width) >= min_map and resolution >= total

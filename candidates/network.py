@@ -9,7 +9,9 @@ depthwise convolution that has the stride, squeeze-and-excite, and a linear 1×1
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -214,3 +216,46 @@ def build_network(spec: dict[str, Any], seed: int = 0, dropout: float = 0.2) -> 
             module.reset_parameters()
     initialise(network, torch.Generator().manual_seed(seed))
     return network
+
+
+_TYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+}
+
+
+def read_safetensors(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file: a length, a JSON header, raw little-endian values."""
+    data = Path(path).read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or size > len(data) - 8:
+        raise ValueError(f"{path} is not a safetensors file, or it is cut short")
+    header, values = json.loads(data[8 : 8 + size]), memoryview(data)[8 + size :]
+    tensors = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        start, end = entry["data_offsets"]
+        kind, shape = _TYPES[entry["dtype"]], entry["shape"]
+        if not 0 <= start <= end <= len(values) or end - start != math.prod(shape) * kind.itemsize:
+            raise ValueError(f"{path}: the tensor {name} is outside the file, or it is cut short")
+        empty = torch.empty(shape, dtype=kind)
+        tensors[name] = (
+            torch.frombuffer(bytearray(values[start:end]), dtype=kind).reshape(shape)
+            if end > start
+            else empty
+        )
+    return tensors
+
+
+def load(folder: str | Path | None = None) -> Network:
+    """The network of an exported folder (by default the one this file lies in), with its weights, in eval mode."""
+    where = Path(__file__).parent if folder is None else Path(folder)
+    spec = json.loads((where / "architecture.json").read_text(encoding="utf-8"))["spec"]
+    network = Network(spec)
+    network.load_state_dict(read_safetensors(where / "model.safetensors"))
+    return network.eval()

@@ -128,7 +128,7 @@ def _pool(writer: _Writer, op: Operation, inputs: list[str], output: str) -> Non
     )
 
 
-def _mean(writer: _Writer, op: Operation, inputs: list[str], output: str) -> None:  # noqa: ARG001
+def _mean(writer: _Writer, op: Operation, inputs: list[str], output: str) -> None:
     writer.node("GlobalAveragePool", inputs, output)
 
 
@@ -138,11 +138,11 @@ def _linear(writer: _Writer, op: Operation, inputs: list[str], output: str) -> N
     writer.node("Gemm", writer.parameters(op, [flat]), output, transB=1)
 
 
-def _add(writer: _Writer, op: Operation, inputs: list[str], output: str) -> None:  # noqa: ARG001
+def _add(writer: _Writer, op: Operation, inputs: list[str], output: str) -> None:
     writer.node("Add", inputs, output)
 
 
-def _multiply(writer: _Writer, op: Operation, inputs: list[str], output: str) -> None:  # noqa: ARG001
+def _multiply(writer: _Writer, op: Operation, inputs: list[str], output: str) -> None:
     writer.node("Mul", inputs, output)
 
 

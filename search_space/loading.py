@@ -28,14 +28,23 @@ def space_names() -> tuple[str, ...]:
 
 def load_space(name: str) -> FactorizedSpace:
     """The space called `name`, or that of a YAML file's path; an InputError gives file, key and value."""
-    path = Path(name)
+    return parse_space(space_text(name), name)
+
+
+def space_text(name: str) -> str:
+    """The YAML of the space called `name`, or of a file's path."""
+    path = Path(name).expanduser()
     if path.suffix not in (".yaml", ".yml"):
         path = _FOLDER / f"{checks.one_of('the space', name, space_names())}.yaml"
+    return read_text(path)
+
+
+def parse_space(text: str, origin: str) -> FactorizedSpace:
+    """A space from its YAML; `origin` is named in errors."""
     try:
-        return _space(_parse(read_text(path)), path.stem)
+        return _space(_parse(text), Path(origin).stem)
     except InputError as error:
-        prefix = "" if str(error).startswith("cannot read") else f"{path}: "
-        raise InputError(f"{prefix}{error}") from None
+        raise InputError(f"{origin}: {error}") from None
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -61,6 +70,7 @@ def _space(values: dict[str, object], default_name: str) -> FactorizedSpace:
     checks.format_number("the space", values, FORMAT)
     checks.known_keys("the space", values, ["format", "name", "choices", "blocks", *SETTINGS])
     settings = {name: values[name] for name in SETTINGS if name in values}
+    checks.integer("stem", settings.get("stem", SETTINGS["stem"]))
     shared = _choices("choices", values.get("choices", {}))
     rows = checks.sequence("blocks", values.get("blocks"))
     if not rows:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
+from difflib import get_close_matches
 from typing import Any, NoReturn
 
-import click
+import typer
 
 from candidates.errors import InputError, RunError
 
@@ -17,17 +18,25 @@ SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_
 """The `context_settings` of every command."""
 
 
-def run(command: click.Command, name: str) -> NoReturn:
-    """Run `command` on the process's arguments and exit; an int that it returns is the exit status."""
-    sys.exit(status(command, name, sys.argv[1:]))
+def new_app() -> typer.Typer:
+    """A Typer application with plain help and no boxes around errors."""
+    return typer.Typer(
+        add_completion=True, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=SETTINGS
+    )
 
 
-def status(command: click.Command, name: str, arguments: list[str]) -> int:
-    """Run `command` on `arguments` and return the exit status."""
+def run(app: Any, name: str) -> NoReturn:
+    """Run a Typer application, or a command of one, on the process's arguments, and exit."""
+    sys.exit(status(app, name, sys.argv[1:]))
+
+
+def status(app: Any, name: str, arguments: list[str]) -> int:
+    """Run on `arguments` and return the exit status; an int that the command returns is that status."""
+    command = typer.main.get_command(app) if isinstance(app, typer.Typer) else app
     try:
         result = command.main(arguments, prog_name=name, standalone_mode=False)
         sys.stdout.flush()
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _say(name, "interrupted", 130)
     except BrokenPipeError:
         # The reader of our output (head, say) has had enough; nothing is left to tell it.
@@ -41,8 +50,8 @@ def status(command: click.Command, name: str, arguments: list[str]) -> int:
 
 
 def _explain(error: Exception) -> tuple[str, int]:
-    if isinstance(error, click.ClickException):
-        return error.format_message(), 2 if isinstance(error, click.UsageError) else 1
+    if hasattr(error, "format_message"):  # Typer's and Click's own errors, whichever the version brings
+        return _usage(error), 2
     if isinstance(error, InputError):
         return str(error), 2
     if isinstance(error, RunError):
@@ -51,6 +60,17 @@ def _explain(error: Exception) -> tuple[str, int]:
         return f"{error.filename or 'the system'}: {error.strerror}", 1
     kind = type(error).__name__
     return f"unexpected {kind}: {error} (a bug; NAS_DEBUG=1 shows where)", 1
+
+
+def _usage(error: Any) -> str:
+    """The message, with the nearest option where an unknown one was given."""
+    message = str(error.message) if hasattr(error, "option_name") else str(error.format_message())
+    context = getattr(error, "ctx", None)
+    if hasattr(error, "option_name") and context is not None:
+        known = [name for parameter in context.command.params for name in parameter.opts]
+        near = get_close_matches(error.option_name, known, n=1)
+        message += f" (did you mean {near[0]}?)" if near else " (--help lists the options)"
+    return message
 
 
 def _say(name: str, message: str, code: int) -> int:

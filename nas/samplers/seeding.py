@@ -34,6 +34,8 @@ def decided(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     def lost(trial: FrozenTrial) -> bool:
         if trial.state != TrialState.FAIL or "failed_because" in trial.user_attrs:
             return False
+        if trial.user_attrs.get("lost"):  # the search's own mark, also where no retry was queued
+            return True
         return any(number > trial.number and params == trial.params for number, params in retried)
 
     return [trial for trial in ordered if trial.state.is_finished() and not lost(trial)]

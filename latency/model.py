@@ -1,0 +1,79 @@
+"""Model: what is measured, as a file's bytes or as an architecture that is written on demand."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from candidates import Architecture, InputError
+
+FORMATS = ("onnx", "tflite")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model to measure. Exactly one of `path` and `architecture` is set."""
+
+    name: str
+    path: Path | None = None
+    architecture: Architecture | None = None
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats that this model is there in or can be written in."""
+        return ("onnx",) if self.path is None else (self.path.suffix[1:].lower(),)
+
+    @property
+    def resolution(self) -> int | None:
+        """The input's height, where an architecture tells."""
+        return None if self.architecture is None else self.architecture.resolution
+
+    def digest(self) -> str:
+        """What the store knows this model by: the architecture's id, or the SHA-256 of the file."""
+        if self.architecture is not None:
+            return f"architecture:{self.architecture.id}"
+        return f"sha256:{hashlib.sha256(self.content(self.formats[0])).hexdigest()}"
+
+    def content(self, form: str) -> bytes:
+        """The model as a file of format `form` (onnx or tflite), with synthetic weights when written here.
+
+        Timing does not depend on the weights' values, so none need to be trained.
+        """
+        if form not in self.formats:
+            raise InputError(f"{self.name} is not a .{form} file; expected one for this device")
+        if self.path is not None:
+            return self._file
+        assert self.architecture is not None
+        return _write(self.architecture)
+
+    @cached_property
+    def _file(self) -> bytes:
+        assert self.path is not None
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise InputError(f"cannot read {self.path}: {error.strerror or error}") from None
+
+
+def model_of(source: str | os.PathLike[str] | Architecture | Model, name: str | None = None) -> Model:
+    """A Model from a path to an .onnx or .tflite file, or from an architecture."""
+    if isinstance(source, Model):
+        return source
+    if isinstance(source, Architecture):
+        return Model(name or source.name or source.id, architecture=source)
+    path = Path(source)
+    if path.suffix[1:].lower() not in FORMATS:
+        raise InputError(f"model {os.fspath(source)!r} is not an .onnx or .tflite file, nor an architecture")
+    if not path.is_file():
+        raise InputError(f"model {os.fspath(source)!r} does not exist; expected a path to a file")
+    return Model(name or path.name, path=path)
+
+
+def _write(arch: Architecture) -> bytes:
+    from candidates.onnx_writer import onnx_model
+
+    content: bytes = onnx_model(arch).SerializeToString()
+    return content

@@ -1,0 +1,63 @@
+"""From what the user calls a device to the Device."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+from candidates import InputError
+from latency.device import Device
+from latency.host import HostDevice
+from latency.runtimes import LiteRt, OnnxRuntime, Runtime
+
+HOSTS: dict[str, Callable[[], Runtime]] = {"cpu": OnnxRuntime, "cpu:litert": LiteRt}
+AUTO = "auto"
+
+
+@functools.cache
+def host(name: str) -> HostDevice:
+    """This machine's CPU; one object per process and name, since it keeps the session's reference speed."""
+    return HostDevice(name, HOSTS[name]())
+
+
+def resolve(name: str, runner: Path | None = None, device_timeout: float = 60.0) -> Device:
+    """The device called `name`: `cpu`, `cpu:litert`, `auto`, or a phone by what latency.adb.attached knows.
+
+    `runner` and `device_timeout` are for phones; see AndroidDevice. An InputError lists what is there.
+    """
+    if name == AUTO:
+        name, _ = automatic()
+    if name in HOSTS:
+        return host(name)
+    if name.startswith("cpu"):
+        raise InputError(f"device {name!r} is unknown; expected one of {', '.join(HOSTS)}, {AUTO} or a phone")
+    return _phone(name, runner, device_timeout)
+
+
+@functools.cache
+def _phone(name: str, runner: Path | None, device_timeout: float) -> Device:
+    from latency.adb.attached import find
+    from latency.android import AndroidDevice
+
+    found = find(name)
+    return AndroidDevice(found.transport(), name, runner, device_timeout)
+
+
+def automatic() -> tuple[str, str]:
+    """The device that `auto` stands for, and a sentence that says why: the one attached phone, else this CPU.
+
+    With several phones attached an InputError asks which.
+    """
+    from latency.adb.attached import attached
+
+    there = attached()
+    usable = [a for a in there if a.state == "device"]
+    if len(usable) > 1:
+        raise InputError(
+            f"device 'auto' finds {len(usable)} phones: {', '.join(map(str, usable))}; give --device SERIAL"
+        )
+    if usable:
+        return usable[0].serial, f"measuring on the attached phone {usable[0]}"
+    others = f" ({', '.join(map(str, there))})" if there else ""
+    return "cpu", f"no usable phone is attached{others}: measuring on this machine's CPU"

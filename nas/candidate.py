@@ -1,0 +1,110 @@
+"""A candidate: an architecture with what was found out about it, as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from candidates import Architecture, checks
+from candidates.errors import InputError
+from candidates.files import read_text, write_text
+
+FORMAT = 1
+_KEYS = (
+    "format",
+    "id",
+    "architecture",
+    "accuracy",
+    "latency_ms",
+    "measurement",
+    "reward",
+    "parameters",
+    "multiply_adds",
+    "within_target",
+    "found",
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """`accuracy` is from 0 to 1, of the proxy; `measurement` is the latency's record, `found` the accuracy's.
+
+    What is not known (a bare architecture has neither) is None.
+    """
+
+    architecture: Architecture
+    accuracy: float | None = None
+    latency_ms: float | None = None
+    measurement: Mapping[str, Any] | None = None
+    reward: float | None = None
+    within_target: bool | None = None
+    found: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        values: dict[str, Any] = {
+            "format": FORMAT,
+            "id": self.architecture.id,
+            "architecture": json.loads(self.architecture.to_json()),
+            "accuracy": self.accuracy,
+            "latency_ms": self.latency_ms,
+            "measurement": None if self.measurement is None else dict(self.measurement),
+            "reward": self.reward,
+            "parameters": self.architecture.parameters(),
+            "multiply_adds": self.architecture.multiply_adds(),
+        }
+        if self.within_target is not None:
+            values["within_target"] = self.within_target
+        if self.found:
+            values["found"] = dict(self.found)
+        return values
+
+    def to_json(self) -> str:
+        """One JSON document that `from_json` reads."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write `to_json()` in one step."""
+        write_text(path, self.to_json())
+
+    @classmethod
+    def from_json(cls, text: str) -> Candidate:
+        """Read a candidate's JSON, or an architecture's."""
+        try:
+            values = checks.mapping("the file", json.loads(text))
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"is not a candidate's or an architecture's JSON: {error}") from None
+        if "architecture" not in values:
+            return cls(Architecture.from_dict(values))
+        checks.format_number("the candidate", values, FORMAT)
+        checks.known_keys("the candidate", values, _KEYS)
+        arch = Architecture.from_dict(checks.mapping("the candidate's architecture", values["architecture"]))
+
+        def optional(name: str) -> float | None:
+            value = values.get(name)
+            return None if value is None else checks.number(f"the candidate's {name}", value)
+
+        within = values.get("within_target")
+        return cls(
+            arch,
+            optional("accuracy"),
+            optional("latency_ms"),
+            None
+            if values.get("measurement") is None
+            else checks.mapping("measurement", values["measurement"]),
+            optional("reward"),
+            within if isinstance(within, bool) else None,
+            checks.mapping("found", values.get("found", {})),
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Candidate:
+        """Read a candidate from a file; an InputError names it."""
+        text = read_text(path)
+        try:
+            return cls.from_json(text)
+        except InputError as error:
+            raise InputError(f"{os.fspath(path)}: {error}") from None

@@ -1,0 +1,218 @@
+"""nas-search: find networks that are as accurate as possible within a latency target."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nas.commands.app import new_app, run
+
+if TYPE_CHECKING:
+    from nas.run import Prepared
+    from nas.run_folder import RunFolder
+    from nas.trials import Row
+
+app = new_app()
+REPORT_SECONDS = 30.0
+_NOT_SETTINGS = ("resume", "out", "as_json")
+
+
+def main() -> None:
+    """The entry point."""
+    run(app, "nas-search")
+
+
+@app.command(
+    epilog="Examples: nas-search --target-ms 78 | nas-search --target-ms 9 --data ~/photos --trials 60 | "
+    "nas-search --resume runs/photos --trials 120"
+)
+def search(
+    context: typer.Context,
+    target_ms: Annotated[
+        float | None, typer.Option(help="The latency to stay within, in milliseconds.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="Where latency is measured: auto, cpu, cpu:litert or a phone.")
+    ] = "auto",
+    threads: Annotated[int, typer.Option(help="Threads of a measured inference.")] = 1,
+    data: Annotated[
+        str, typer.Option(help="digits, an image folder, CIFAR binary, idx files or an .npz.")
+    ] = "digits",
+    space: Annotated[str, typer.Option(help="A named space or a YAML file.")] = "mnasnet",
+    trials: Annotated[int, typer.Option(help="Complete trials in all, a resumed run's included.")] = 30,
+    objective: Annotated[str, typer.Option(help="soft, hard or pareto.")] = "soft",
+    sampler: Annotated[str, typer.Option(help="How points are chosen: tpe, nsga2, random, …")] = "tpe",
+    alpha: Annotated[
+        float | None, typer.Option(help="The reward's exponent within the target [the objective's].")
+    ] = None,
+    beta: Annotated[
+        float | None, typer.Option(help="The reward's exponent over the target [the objective's].")
+    ] = None,
+    max_latency_factor: Annotated[
+        float, typer.Option(help="Times the target, above which a candidate is not trained.")
+    ] = 2.0,
+    resolution: Annotated[int, typer.Option(help="Input size of the deployed network, in pixels.")] = 224,
+    classes: Annotated[int | None, typer.Option(help="Classes of the deployed network [the data's].")] = None,
+    epochs: Annotated[int, typer.Option(help="Epochs of the proxy training.")] = 5,
+    proxy_resolution: Annotated[
+        int | None, typer.Option(help="Input size of the proxy [the data's own, at most 64].")
+    ] = None,
+    proxy_samples: Annotated[
+        int | None, typer.Option(help="Training images of the proxy [all with a GPU, else 4000].")
+    ] = None,
+    confirm: Annotated[
+        int, typer.Option(help="Best candidates trained again at the end, to tell the proxy's noise.")
+    ] = 2,
+    seed: Annotated[int, typer.Option(help="Decides every random draw.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="The run folder [runs/<date-time>].")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run folder.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the best candidate as JSON.")] = False,
+) -> int:
+    """Search for networks that are as accurate as possible within a latency target."""
+    from candidates.errors import InputError
+    from nas import cpu
+
+    given = {
+        name: value
+        for name, value in context.params.items()
+        if name not in _NOT_SETTINGS and _was_given(context, name)
+    }
+    if resume is None and target_ms is None:
+        raise InputError("Missing option '--target-ms'; for example --target-ms 78")
+    if resume is not None and out is not None:
+        raise InputError("--out and --resume exclude each other; a resumed run stays in its folder")
+    cpu.prepare()
+    stream = sys.stderr if as_json else sys.stdout
+    if resume is not None:
+        return _go_on(resume, given, stream, as_json)
+    settings = {name: value for name, value in context.params.items() if name not in _NOT_SETTINGS}
+    return _start(settings, out or Path("runs") / time.strftime("%Y%m%d-%H%M%S"), stream, as_json)
+
+
+def _was_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _start(values: dict[str, Any], out: Path, stream: Any, as_json: bool) -> int:
+    from nas.run import check_out, new_run, prepare, target_note
+    from nas.settings import SearchSettings
+
+    settings = SearchSettings(**values)
+    check_out(out)
+    prepared = prepare(settings)
+    notes = [*prepared.notes, *_data_notes(prepared)]
+    print("\n".join(notes), file=stream, flush=True)
+    note = target_note(prepared)
+    if note:
+        print(note, file=stream, flush=True)
+    folder = new_run(prepared, out)
+    return _search(folder, prepared, stream, as_json)
+
+
+def _go_on(path: Path, given: Mapping[str, Any], stream: Any, as_json: bool) -> int:
+    from nas.run import prepare
+    from nas.run_folder import open_run
+
+    folder = open_run(path)
+    settings = folder.settings.resumed(_comparable(given))
+    prepared = prepare(settings, folder.record["space_yaml"])
+    folder = folder.with_record(settings=settings.to_dict())
+    return _search(folder, prepared, stream, as_json)
+
+
+def _comparable(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given options as a run keeps them: absolute paths, the device that `auto` found."""
+    values = dict(given)
+    if values.get("device") == "auto":
+        values.pop("device")
+    if "data" in values and values["data"] != "digits":
+        values["data"] = str(Path(values["data"]).expanduser().resolve())
+    return values
+
+
+def _data_notes(prepared: Prepared) -> list[str]:
+    data = prepared.proxy.data
+    notes = [
+        f"{data.name}: {len(data.train)} images to train, {len(data.validation)} held out to validate, "
+        f"{data.classes} classes, proxy at {data.size}×{data.size} on {prepared.proxy.placed.train[0].device}"
+    ]
+    if data.skipped:
+        notes.append(f"{len(data.skipped)} unreadable images left out, the first: {data.skipped[0]}")
+    size = prepared.space.size
+    notes.append(f"space {prepared.space.name}: {size:.2g} points in {len(prepared.space.choices)} choices")
+    return notes
+
+
+def _search(folder: RunFolder, prepared: Prepared, stream: Any, as_json: bool) -> int:
+    from nas.progress import progress_on
+    from nas.report import write_report
+    from nas.run import search as run_search
+    from nas.search import Stop
+
+    settings = folder.settings
+    last_report = time.monotonic()
+
+    def after_trial(rows: list[Row]) -> None:
+        nonlocal last_report
+        if time.monotonic() - last_report > REPORT_SECONDS:
+            write_report(folder.path)
+            last_report = time.monotonic()
+
+    interrupted = False
+    rows: list[Row] = []
+    with folder.locked():
+        with progress_on(stream, settings.target_ms, settings.trials) as progress:
+            stop = Stop(progress.note)
+            try:
+                with stop.listening():
+                    rows = run_search(folder, prepared, progress, stop, after_trial)
+            except KeyboardInterrupt:
+                interrupted = True
+        if not interrupted:
+            write_report(folder.path)
+    if interrupted or stop.asked:
+        print(f"interrupted; go on with: nas-search --resume {folder.path}", file=stream)
+        return 130
+    _say_result(folder, rows, stream, as_json)
+    return 0
+
+
+def _say_result(folder: RunFolder, rows: list[Row], stream: Any, as_json: bool) -> None:
+    from nas.progress import milliseconds, percent
+    from nas.trials import best_of
+
+    settings = folder.settings
+    best = best_of(rows, settings.target_ms)
+    assert best is not None, "a search that completes has an evaluated trial"
+    row, within = best
+    verdict = (
+        f"within {settings.target_ms:g} ms"
+        if within
+        else f"NONE WITHIN {settings.target_ms:g} ms, the nearest"
+    )
+    front = sorted((r for r in rows if r.on_front), key=lambda r: r.latency_ms or 0.0)
+    lines = [
+        "",
+        f"best {verdict}: {row.id}, {percent(row.accuracy)} on the validation images after the proxy training, "
+        f"{milliseconds(row.latency_ms)} on {settings.device}",
+        "front (accuracy, latency, M multiply-adds):",
+        *(
+            f"  {r.id}  {percent(r.accuracy):>8}  {milliseconds(r.latency_ms):>8}  {(r.multiply_adds or 0) / 1e6:>6.0f}"
+            for r in front
+        ),
+        f"in {folder.path}: report.html, best.json, candidates/, trials.csv, study.db",
+        f"next: nas-export {folder.path} --format onnx,torch --out mynet",
+    ]
+    print("\n".join(lines), file=stream, flush=True)
+    if as_json:
+        print((folder.path / "best.json").read_text(encoding="utf-8"), end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""A folder of images: `train/<class>/*`, with `val/` and `test/` beside it where there are such."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from candidates.errors import InputError
+from nas.data.source import TEST, TRAIN, VALIDATION, Labels, Pixels
+
+EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+_SPLITS = {TRAIN: ("train",), VALIDATION: ("val", "valid", "validation"), TEST: ("test",)}
+_LOOKED_AT = 64  # images whose size and mode stand for the whole folder
+_GRAY_MODES = {"1", "L", "LA", "I", "I;16", "F"}
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """Images as files, decoded when they are fetched."""
+
+    name: str
+    class_names: tuple[str, ...]
+    files: Mapping[str, tuple[Path, ...]]
+    labels: Mapping[str, Labels]
+    unreadable_allowed: float = 0.01
+
+    @cached_property
+    def _looks(self) -> list[tuple[int, str]]:
+        """Shorter side and mode of images spread over the training split."""
+        paths = self.files[TRAIN]
+        looks = []
+        for path in paths[:: max(1, len(paths) // _LOOKED_AT)]:
+            try:
+                with Image.open(path) as image:
+                    looks.append((min(image.size), image.mode))
+            except (OSError, Image.DecompressionBombError):
+                continue
+        if not looks:
+            raise InputError(f"{self.name}: no image can be read (tried {paths[0]} and others)")
+        return looks
+
+    @property
+    def own_size(self) -> int:
+        """The median of the images' shorter sides."""
+        return int(np.median([side for side, _ in self._looks]))
+
+    @property
+    def channels(self) -> int:
+        """1 where the images are grayscale, otherwise 3."""
+        return 1 if all(mode in _GRAY_MODES for _, mode in self._looks) else 3
+
+    def fetch(self, split: str, indices: NDArray[np.int64], size: int) -> tuple[Pixels, list[str]]:
+        """Decode, turn upright, crop the middle square, resize."""
+        channels = self.channels
+        pixels = np.zeros((len(indices), channels, size, size), np.uint8)
+        paths = [self.files[split][index] for index in indices]
+
+        def load(position: int) -> str | None:
+            try:
+                pixels[position] = _decode(paths[position], size, channels)
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                return f"{position}: {paths[position]}: {error}"
+            return None
+
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # Pillow decodes outside Python's lock
+            problems = pool.map(load, range(len(paths)))
+            return pixels, [problem for problem in problems if problem]
+
+
+def _decode(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
+    mode = "L" if channels == 1 else "RGB"
+    with Image.open(path) as image:
+        image.draft(mode, (size, size))  # a JPEG is decoded at a fraction of its size where that suffices
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode in ("I", "I;16", "F"):
+            upright = _eight_bits(upright)
+        square = ImageOps.fit(upright.convert(mode), (size, size), Image.Resampling.BILINEAR)
+    array = np.asarray(square)
+    return array[None] if channels == 1 else array.transpose(2, 0, 1)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit and float grayscale, stretched to 8 bits; Pillow's own conversion would clip it."""
+    values = np.asarray(image, np.float64)
+    top = 65535.0 if values.max() > 255 else 255.0
+    return Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8))
+
+
+def load_folder(path: Path) -> FolderSource:
+    """Find the splits and classes below `path`; without `train/`, its own folders are the classes."""
+    folders = {
+        split: next((path / name for name in names if (path / name).is_dir()), None)
+        for split, names in _SPLITS.items()
+    }
+    if folders[TRAIN] is None:
+        folders = {TRAIN: path, VALIDATION: None, TEST: None}
+    train = folders[TRAIN] or path
+    class_names = tuple(sorted(f.name for f in train.iterdir() if f.is_dir() and not f.name.startswith(".")))
+    files: dict[str, tuple[Path, ...]] = {}
+    labels: dict[str, Labels] = {}
+    for split, folder in folders.items():
+        if folder is not None:
+            files[split], labels[split] = _list(folder, class_names)
+    if not files[TRAIN]:
+        raise InputError(
+            f"{path} holds no images: looked for {path}/train/<class>/* and {path}/<class>/* "
+            f"with {', '.join(sorted(EXTENSIONS))}"
+        )
+    empty = [name for label, name in enumerate(class_names) if not (labels[TRAIN] == label).any()]
+    if empty:
+        raise InputError(f"{train / empty[0]} holds no images; remove the folder or fill it")
+    return FolderSource(str(path), class_names, files, labels)
+
+
+def _list(folder: Path, class_names: tuple[str, ...]) -> tuple[tuple[Path, ...], Labels]:
+    found: list[Path] = []
+    labels: list[int] = []
+    for child in sorted(folder.iterdir()):
+        if not child.is_dir() or child.name.startswith("."):
+            continue
+        if child.name not in class_names:
+            raise InputError(
+                f"{child} is a class that the training images do not have: {', '.join(class_names)}"
+            )
+        inside = sorted(p for p in child.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
+        found += inside
+        labels += [class_names.index(child.name)] * len(inside)
+    return tuple(found), np.array(labels, np.int64)

@@ -1,0 +1,122 @@
+"""What a data set on disk offers, whatever its format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from candidates.errors import InputError
+
+Pixels = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+
+TRAIN, VALIDATION, TEST = "train", "val", "test"
+
+
+class Source(Protocol):
+    """Labelled images in up to three splits; `train` is always there."""
+
+    @property
+    def name(self) -> str:
+        """For people: what the data are and where from."""
+        ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """A name for each label."""
+        ...
+
+    @property
+    def labels(self) -> Mapping[str, Labels]:
+        """The labels of each split."""
+        ...
+
+    @property
+    def own_size(self) -> int:
+        """The shorter side that the images have, in pixels."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """1 for grayscale, 3 for colour."""
+        ...
+
+    @property
+    def unreadable_allowed(self) -> float:
+        """The fraction of images that may turn out unreadable before the data set is refused."""
+        ...
+
+    def fetch(self, split: str, indices: NDArray[np.int64], size: int) -> tuple[Pixels, list[str]]:
+        """Images as N×C×size×size, all zeros where one is unreadable, and the unreadable ones' names.
+
+        Names have the form `index: path: reason`, with the position within `indices`.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """A data set that fits in memory: images N×H×W×C uint8 and labels for each split."""
+
+    name: str
+    class_names: tuple[str, ...]
+    images: Mapping[str, Pixels]
+    labels: Mapping[str, Labels]
+    unreadable_allowed: float = 0.0
+
+    def __post_init__(self) -> None:
+        for split, images in self.images.items():
+            labels = self.labels[split]
+            if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+                raise InputError(
+                    f"{self.name}: {split} images are {images.dtype} of shape {images.shape}; "
+                    "expected uint8, N×H×W×1 or N×H×W×3"
+                )
+            if len(images) != len(labels):
+                raise InputError(f"{self.name}: {split} has {len(images)} images and {len(labels)} labels")
+            if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.class_names):
+                raise InputError(
+                    f"{self.name}: {split} labels go from {labels.min()} to {labels.max()}; "
+                    f"expected 0 to {len(self.class_names) - 1}"
+                )
+
+    @property
+    def own_size(self) -> int:
+        """The shorter side of the training images."""
+        height, width = self.images[TRAIN].shape[1:3]
+        return min(int(height), int(width))
+
+    @property
+    def channels(self) -> int:
+        """1 or 3, as the training images have."""
+        return int(self.images[TRAIN].shape[3])
+
+    def fetch(self, split: str, indices: NDArray[np.int64], size: int) -> tuple[Pixels, list[str]]:
+        """Images cropped to a square and resized; nothing in memory is unreadable."""
+        chosen = self.images[split][indices]
+        height, width = chosen.shape[1:3]
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        square = chosen[:, top : top + side, left : left + side].transpose(0, 3, 1, 2)
+        return (np.ascontiguousarray(square) if side == size else _resized(square, size)), []
+
+
+def _resized(images: Pixels, size: int) -> Pixels:
+    import torch
+    from torch.nn import functional as F
+
+    parts = [
+        F.interpolate(
+            torch.from_numpy(np.ascontiguousarray(images[start : start + 1024])),
+            (size, size),
+            mode="bilinear",
+            antialias=True,
+        ).numpy()
+        for start in range(0, len(images), 1024)
+    ]
+    result: Pixels = np.concatenate(parts)
+    return result

@@ -1,0 +1,39 @@
+"""What CANDIDATE means in every command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from candidates import zoo
+from candidates.errors import InputError
+from nas.candidate import Candidate
+
+BEST = "best.json"
+
+
+def find_candidate(text: str) -> Candidate:
+    """The candidate that `text` names.
+
+    A zoo name, an architecture's or candidate's JSON, a run folder (its best), or an exported or training
+    folder (its architecture). A name of the zoo wins over a file of that name (`./name` is the file).
+    """
+    if text in zoo.names():
+        return Candidate(zoo.load(text))
+    path = Path(text).expanduser()
+    if path.is_dir():
+        for name in (BEST, "architecture.json"):
+            if (path / name).is_file():
+                return Candidate.load(path / name)
+        raise InputError(
+            f"{path} holds neither {BEST} (a run's) nor architecture.json (an export's or a training's)"
+            + ("; the run has no finished trial yet" if (path / "run.json").exists() else "")
+        )
+    if path.is_file():
+        return Candidate.load(path)
+    raise InputError(f"candidate {text!r} is neither a file nor a folder nor one of {', '.join(zoo.names())}")
+
+
+def find_weights(text: str) -> Path | None:
+    """The trained weights that come with the candidate `text` names, or None."""
+    path = Path(text).expanduser() / "model.safetensors"
+    return path if text not in zoo.names() and path.is_file() else None

@@ -1,0 +1,51 @@
+"""The proxy: a short training at a small size that ranks candidates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from candidates import Architecture, build
+from nas.data import DataSet
+from nas.recipe import Recipe
+
+if TYPE_CHECKING:
+    from nas.training import DeviceData, Outcome
+
+MIN_MAP = 2  # a last feature map of 2×2 costs a quarter of 4×4 and keeps every stage's stride but one
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A data set on a device with the recipe to train on it."""
+
+    data: DataSet
+    placed: DeviceData
+    recipe: Recipe
+
+    @classmethod
+    def prepare(cls, data: DataSet, recipe: Recipe, device: str = "auto") -> Proxy:
+        """Put the data set on the training device."""
+        from nas.training import DeviceData, pick_device
+
+        return cls(data, DeviceData.put(data, pick_device(device)), recipe)
+
+    def architecture(self, arch: Architecture) -> Architecture:
+        """`arch` as the proxy trains it: at the data set's size, with strides removed where it is small."""
+        return arch.for_input(self.data.size, self.data.channels, self.data.classes, min_map=MIN_MAP)
+
+    def train(self, arch: Architecture, seed: int) -> Outcome:
+        """Train `arch` from the weights that `seed` gives and score it on the validation split."""
+        from nas.training import train
+
+        network = build(self.architecture(arch), seed=seed, dropout=self.recipe.dropout)
+        return train(network, self.placed, self.recipe, seed)
+
+    def describe(self) -> dict[str, Any]:
+        """What an accuracy of this proxy has to be reported with."""
+        return {
+            **self.data.describe(),
+            "split": "validation (held out of the training images)",
+            "epochs": self.recipe.epochs,
+            "trained_on": str(self.placed.train[0].device),
+        }

@@ -1,0 +1,168 @@
+"""A search from its settings: everything is checked and opened here, then handed to `nas.search`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from candidates import Architecture
+from candidates.errors import InputError, RunError
+from nas.evaluation import Evaluator
+from nas.run_folder import RunFolder, check_free, create
+from nas.search import Confirmation, Progress, Search, Stop
+from nas.settings import SearchSettings
+from nas.study import open_study, take_up_lost
+
+if TYPE_CHECKING:
+    from latency.device import Device
+    from nas.proxy import Proxy
+    from search_space import FactorizedSpace
+
+CPU_SAMPLES = 4_000  # images that a proxy trains on where there is no GPU, unless the user says otherwise
+TRIED = 5  # random architectures that show what the target means on a device
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A search's parts, all of them checked."""
+
+    settings: SearchSettings
+    space: FactorizedSpace
+    space_yaml: str
+    device: Device
+    proxy: Proxy
+    notes: tuple[str, ...]
+
+    def deploy(self, base: Architecture) -> Architecture:
+        """`base` as it is deployed and measured."""
+        data = self.proxy.data
+        return base.for_input(self.settings.resolution, data.channels, self.settings.classes or data.classes)
+
+    def measure(self, arch: Architecture, blocks: int = 1) -> Any:
+        """A measurement on the device: one short block while searching."""
+        import latency
+
+        return latency.measure(arch, self.device, self.settings.threads, blocks=blocks)
+
+
+def prepare(settings: SearchSettings, space_yaml: str | None = None) -> Prepared:
+    """Open the space, the device and the data; an InputError for whatever is wrong with them."""
+    from latency.registry import AUTO, automatic, resolve
+    from search_space import parse_space, space_text
+
+    text = space_yaml if space_yaml is not None else space_text(settings.space)
+    space = parse_space(text, settings.space)
+    notes = []
+    name = settings.device
+    if name == AUTO:
+        name, why = automatic()
+        notes.append(why)
+    device = resolve(name)
+    if settings.data != "digits":
+        settings = replace(settings, data=str(Path(settings.data).expanduser().resolve()))
+    settings = replace(settings, device=name)
+    proxy = _proxy(settings)
+    prepared = Prepared(settings, space, text, device, proxy, tuple(notes))
+    base = space.decode({choice.name: choice.values[0] for choice in space.choices})
+    prepared.deploy(base), proxy.architecture(base)
+    return prepared
+
+
+def _proxy(settings: SearchSettings) -> Proxy:
+    from nas.data import load_data
+    from nas.proxy import Proxy
+    from nas.recipe import Recipe
+    from nas.training import pick_device
+
+    samples = settings.proxy_samples
+    if samples is None and pick_device().type == "cpu":
+        samples = CPU_SAMPLES
+    data = load_data(settings.data, settings.proxy_resolution, samples)
+    if settings.classes is not None and settings.classes < data.classes:
+        raise InputError(f"--classes is {settings.classes}, but {data.name} has {data.classes} classes")
+    return Proxy.prepare(data, Recipe(epochs=settings.epochs))
+
+
+def new_run(prepared: Prepared, out: Path) -> RunFolder:
+    """Make the run's folder."""
+    device = prepared.device
+    runtime, version = device.runtime(device.formats[0])
+    record = {
+        "name": device.name,
+        "fingerprint": device.fingerprint(),
+        "runtime": runtime,
+        "runtime_version": version,
+    }
+    return create(out, prepared.settings, prepared.space_yaml, record)
+
+
+def check_out(out: Path) -> None:
+    """Raise InputError where a new run cannot be put; nothing is made."""
+    check_free(out)
+    parent = next(p for p in (out, *out.resolve().parents) if p.exists())
+    if not parent.is_dir():
+        raise InputError(f"--out {out}: {parent} is a file; expected a folder")
+
+
+def search(
+    folder: RunFolder,
+    prepared: Prepared,
+    progress: Progress,
+    stop: Stop,
+    after_trial: Callable[[list[Any]], None] = lambda rows: None,
+) -> list[Any]:
+    """Run or go on with a search; returns its rows. The caller holds the folder's lock."""
+    from nas.samplers import make
+
+    settings = folder.settings
+    sampler = make(settings.sampler, prepared.space, seed=settings.seed)
+    study = open_study(folder.database, sampler, settings.objective, create=True)
+    if take_up_lost(study, prepared.space):
+        progress.note("taking up the trial that was in flight when the search ended")
+    evaluate = Evaluator(
+        deploy=prepared.deploy,
+        measure=prepared.measure,
+        train=prepared.proxy.train,
+        most_ms=settings.target_ms * settings.max_latency_factor,
+        seed=settings.seed,
+    )
+    found = {"proxy": prepared.proxy.describe()}
+    work = Search(folder, study, prepared.space, evaluate, found, progress, after_trial)
+    rows = work.run(stop)
+    confirm = Confirmation(
+        lambda arch: prepared.measure(arch, blocks=3), prepared.proxy.train, settings.seed, settings.confirm
+    )
+    if not stop.asked:
+        if not any(row.evaluated for row in rows):
+            raise RunError(f"no candidate could be trained; {folder.path}/trials.csv has each one's reason")
+        progress.note("measuring the front again, three invocations each, and the proxy's noise")
+        confirm.train_again(work, rows, stop)
+        rows = confirm.measure_front(work, stop)
+    folder.write(rows, found)
+    return rows
+
+
+def target_note(prepared: Prepared) -> str | None:
+    """A sentence where the target does not bind on the device, or lies below everything, else None."""
+    rng = np.random.default_rng(prepared.settings.seed)
+    space, target = prepared.space, prepared.settings.target_ms
+    times = []
+    for _ in range(TRIED):
+        arch = prepared.deploy(space.decode(space.sample(rng)))
+        times.append(prepared.measure(arch).latency_ms)
+    fastest, slowest, middle = min(times), max(times), sorted(times)[len(times) // 2]
+    where = f"{TRIED} random architectures take {fastest:.3g} to {slowest:.3g} ms on {prepared.device.name}"
+    if slowest < target / 2:
+        return (
+            f"the target of {target:g} ms does not bind: {where}, so accuracy alone will nearly decide; "
+            f"for a trade-off try --target-ms {middle:.2g}, or --device with the phone you ship on"
+        )
+    if fastest > target * prepared.settings.max_latency_factor:
+        return (
+            f"the target of {target:g} ms is far below what was tried: {where}; try --target-ms {middle:.2g}"
+        )
+    return None

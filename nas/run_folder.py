@@ -1,0 +1,162 @@
+"""A run's folder: what is in it, and that only one search works in it at a time."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from candidates import checks
+from candidates.errors import InputError
+from candidates.files import read_text, write_text
+from nas.settings import SearchSettings
+from nas.trials import Row, best_of, candidate_of, ranked
+
+FORMAT = 1
+TOP = 10  # candidates kept besides the front
+COLUMNS = (
+    "number",
+    "state",
+    "id",
+    "accuracy",
+    "latency_ms",
+    "parameters",
+    "multiply_adds",
+    "reward",
+    "on_front",
+    "duplicate_of",
+)
+_PACKAGES = ("mobile-nas", "torch", "numpy", "onnx", "onnxruntime", "ai-edge-litert", "optuna")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder at `path`; `record` is what run.json holds."""
+
+    path: Path
+    record: Mapping[str, Any]
+
+    @property
+    def settings(self) -> SearchSettings:
+        """The settings that the run was started, or last resumed, with."""
+        return SearchSettings.from_dict(self.record["settings"])
+
+    @property
+    def database(self) -> Path:
+        """Optuna's storage."""
+        return self.path / "study.db"
+
+    def save_record(self) -> None:
+        """Write run.json."""
+        write_text(self.path / "run.json", json.dumps(self.record, indent=2) + "\n")
+
+    def with_record(self, **changes: Any) -> RunFolder:
+        """The folder with parts of its record replaced, and saved."""
+        changed = RunFolder(self.path, {**self.record, **changes})
+        changed.save_record()
+        return changed
+
+    def write(self, rows: Sequence[Row], found: Mapping[str, Any]) -> None:
+        """Write trials.csv, candidates/ and best.json for the trials so far."""
+        write_text(self.path / "trials.csv", _csv(rows))
+        kept = {row.id: row for row in [*ranked(rows)[:TOP], *(row for row in rows if row.on_front)]}
+        folder = self.path / "candidates"
+        folder.mkdir(exist_ok=True)
+        target = self.settings.target_ms
+        for name, row in kept.items():
+            file = folder / f"{name}.json"
+            text = candidate_of(row, found, (row.latency_ms or 0.0) <= target).to_json()
+            if not file.exists() or file.read_text(encoding="utf-8") != text:
+                write_text(file, text)
+        for file in folder.glob("*.json"):
+            if file.stem not in kept:
+                file.unlink()
+        best = best_of(rows, target)
+        if best is not None:
+            candidate_of(best[0], found, best[1]).save(self.path / "best.json")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder; raises InputError where another search holds it. Freed when the process ends."""
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(f"{self.path} is in use by another search; wait for it or stop it") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def check_free(path: Path) -> None:
+    """Raise InputError unless a new run can be put at `path`."""
+    if path.exists() and (not path.is_dir() or any(f.name != ".lock" for f in path.iterdir())):
+        hint = f"go on with it by --resume {path}" if (path / "run.json").exists() else "choose another --out"
+        raise InputError(f"{path} exists already; {hint}")
+
+
+def create(path: Path, settings: SearchSettings, space: str, device: Mapping[str, Any]) -> RunFolder:
+    """Make the folder and its run.json; `space` is the YAML of the space, kept so that a resume has it."""
+    check_free(path)
+    path.mkdir(parents=True, exist_ok=True)
+    record = {
+        "format": FORMAT,
+        "settings": settings.to_dict(),
+        "device": dict(device),
+        "space_yaml": space,
+        "versions": versions(),
+    }
+    folder = RunFolder(path, record)
+    folder.save_record()
+    return folder
+
+
+def open_run(path: Path) -> RunFolder:
+    """An existing run's folder; raises InputError for anything else, a newer format included."""
+    if not (path / "run.json").is_file():
+        raise InputError(f"{path} is not a run folder: it has no run.json")
+    where = f"{path / 'run.json'}"
+    try:
+        record = checks.mapping(where, json.loads(read_text(path / "run.json")))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where} cannot be read: {error}") from None
+    checks.format_number(where, record, FORMAT)
+    checks.mapping(f"{where}: settings", record.get("settings"))
+    checks.text(f"{where}: space_yaml", record.get("space_yaml"))
+    return RunFolder(path, record)
+
+
+def versions() -> dict[str, str]:
+    """The versions of what a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        writer.writerow([_cell(getattr(row, column)) for column in COLUMNS])
+    return file.getvalue()
+
+
+def _cell(value: object) -> object:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else value

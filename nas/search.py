@@ -1,0 +1,206 @@
+"""The search: ask for a point, measure it, train it, tell what came of it, write it down."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from candidates import Architecture
+from candidates.errors import RunError
+from nas.evaluation import Evaluation, Evaluator
+from nas.reward import reward
+from nas.run_folder import RunFolder
+from nas.study import first_line
+from nas.trials import Row, architecture_text, rows_of
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import Trial
+
+    from search_space import FactorizedSpace
+
+MOST_FAILURES = 5  # in a row; then something is wrong that the next candidate will not cure
+MOST_TOO_SLOW = 100  # in a row; then the target is out of reach
+
+
+class Progress(Protocol):
+    """Where a search shows what it does."""
+
+    def trial(self, row: Row, rows: list[Row]) -> None:
+        """A trial has ended."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something to know, in a sentence."""
+        ...
+
+
+class Stop:
+    """Whether the user asked for an end: the first Ctrl-C sets it, the second interrupts what runs."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.asked = False
+        self._say = say
+
+    @contextmanager
+    def listening(self) -> Iterator[Stop]:
+        """Handle SIGINT and SIGTERM while the block runs."""
+        previous = {
+            number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield self
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        self._say("stopping when this trial has finished; Ctrl-C again stops now")
+
+
+@dataclass
+class Search:
+    """A search in a run folder. `run` goes on until the settings' number of trials is complete."""
+
+    folder: RunFolder
+    study: Study
+    space: FactorizedSpace
+    evaluate: Evaluator
+    found: Mapping[str, Any]
+    progress: Progress
+    after_trial: Callable[[list[Row]], None] = lambda rows: None
+    known: dict[str, Row] = field(default_factory=dict)
+
+    def run(self, stop: Stop) -> list[Row]:
+        """Evaluate until enough trials are complete or `stop` is asked; return the rows."""
+        rows = self.rows()
+        self.known = {r.id: r for r in rows if r.id and (r.evaluated or r.state == "PRUNED")}
+        while _completed(rows) < self.folder.settings.trials and not stop.asked:
+            trial = self.study.ask()
+            self._one(trial)
+            rows = self.rows()
+            row = rows[-1]
+            if row.id and (row.evaluated or row.state == "PRUNED"):
+                self.known.setdefault(row.id, row)
+            self.folder.write(rows, self.found)
+            self.progress.trial(row, rows)
+            self.after_trial(rows)
+            _check_hopeless(rows)
+        return rows
+
+    def rows(self) -> list[Row]:
+        """Every trial so far, with the longer measurements of those that have one."""
+        trials = self.study.get_trials(deepcopy=False)
+        return rows_of(trials, self.folder.settings, self.study.user_attrs.get("final"))
+
+    def _one(self, trial: Trial) -> None:
+        """Evaluate one trial and tell the study."""
+        from optuna.trial import TrialState
+
+        base = self.space.decode(self.space.suggest(trial))
+        arch = self.evaluate.deploy(base)
+        describe(trial, arch)
+        known = self.known.get(arch.id)
+        try:
+            evaluation = _repeat(known) if known else self.evaluate(base)
+        except Exception as error:
+            trial.set_user_attr("failed_because", first_line(error))
+            self.study.tell(trial, state=TrialState.FAIL)
+            return
+        if known:
+            trial.set_user_attr("duplicate_of", known.number)
+        for name, value in evaluation.attributes().items():
+            trial.set_user_attr(name, value)
+        if evaluation.accuracy is None:
+            self.study.tell(trial, state=TrialState.PRUNED)
+            return
+        score = self._reward(evaluation.accuracy, evaluation.latency_ms)
+        trial.set_user_attr("reward", score)
+        pareto = self.folder.settings.objective == "pareto"
+        self.study.tell(trial, [evaluation.accuracy, evaluation.latency_ms] if pareto else score)
+
+    def _reward(self, accuracy: float, latency_ms: float) -> float:
+        settings = self.folder.settings
+        return reward(accuracy, latency_ms, settings.target_ms, *settings.exponents)
+
+
+def describe(trial: Trial, arch: Architecture) -> None:
+    """Write down what is known of a trial's architecture before anything is measured."""
+    trial.set_user_attr("id", arch.id)
+    trial.set_user_attr("architecture", architecture_text(arch))
+    trial.set_user_attr("parameters", arch.parameters())
+    trial.set_user_attr("multiply_adds", arch.multiply_adds())
+
+
+def _repeat(known: Row) -> Evaluation:
+    """What is known of the same network already."""
+    assert known.latency_ms is not None
+    return Evaluation(known.latency_ms, dict(known.measurement), known.accuracy, known.loss)
+
+
+def _completed(rows: list[Row]) -> int:
+    return sum(row.state == "COMPLETE" for row in rows)
+
+
+def _check_hopeless(rows: list[Row]) -> None:
+    last = rows[-MOST_FAILURES:]
+    if len(last) == MOST_FAILURES and all(row.failed_because for row in last):
+        raise RunError(
+            f"the last {MOST_FAILURES} candidates failed; the last one because: {last[-1].failed_because}"
+        )
+    last = rows[-MOST_TOO_SLOW:]
+    if len(last) == MOST_TOO_SLOW and all(row.state == "PRUNED" for row in last):
+        fastest = min(row.latency_ms or 0.0 for row in last)
+        raise RunError(
+            f"the last {MOST_TOO_SLOW} candidates were too slow to train, the fastest at {fastest:.2f} ms; "
+            "raise --target-ms or --max-latency-factor, or lower --resolution"
+        )
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What is done once the trials are through: longer measurements, and how noisy the proxy is."""
+
+    measure: Callable[[Architecture], Any]
+    train: Callable[[Architecture, int], Any]
+    seed: int
+    again: int
+
+    def measure_front(self, search: Search, stop: Stop) -> list[Row]:
+        """Measure the front and the best at length until all of them have such a measurement."""
+        from nas.trials import best_of
+
+        rows = search.rows()
+        target = search.folder.settings.target_ms
+        while not stop.asked:
+            final = dict(search.study.user_attrs.get("final", {}))
+            best = best_of(rows, target)
+            wanted = [row for row in rows if row.on_front or (best and row.number == best[0].number)]
+            todo = [row for row in wanted if row.id not in final]
+            if not todo:
+                break
+            measured = self.measure(todo[0].arch())
+            final[str(todo[0].id)] = measured.to_dict()
+            search.study.set_user_attr("final", final)
+            rows = search.rows()
+            search.folder.write(rows, search.found)
+        return rows
+
+    def train_again(self, search: Search, rows: list[Row], stop: Stop) -> None:
+        """Train the best `again` candidates once more with another seed, which tells the proxy's noise."""
+        from nas.trials import ranked
+
+        repeats: dict[str, float] = dict(search.study.user_attrs.get("repeats", {}))
+        chosen = ranked(rows)[: self.again]
+        for row in chosen:
+            if row.id not in repeats and not stop.asked:
+                params = search.study.get_trials(deepcopy=False)[row.number].params
+                repeats[str(row.id)] = self.train(search.space.decode(params), self.seed + 1).accuracy
+                search.study.set_user_attr("repeats", repeats)

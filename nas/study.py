@@ -1,0 +1,78 @@
+"""The Optuna study of a run: made, opened again, and what was in flight taken up."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from candidates.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.samplers import BaseSampler
+    from optuna.storages import RDBStorage
+
+    from search_space import FactorizedSpace
+
+STUDY_NAME = "search"
+LOST = "lost"  # marks a trial whose process died; its retry takes its place
+
+
+def storage_of(path: Path) -> RDBStorage:
+    """SQLite at `path`."""
+    from optuna.storages import RDBStorage
+    from sqlalchemy import URL
+
+    url = URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+    return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+
+
+def open_study(path: Path, sampler: BaseSampler | None, objective: str, create: bool) -> Study:
+    """The one study in the database at `path`; with `create` it is made where it is not there yet."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if not create and not path.is_file():
+        raise InputError(f"{path} does not exist: the run has no study")
+    pareto = objective == "pareto"
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # metric names
+    try:
+        study = optuna.create_study(
+            storage=storage_of(path),
+            study_name=STUDY_NAME,
+            sampler=sampler,
+            directions=["maximize", "minimize"] if pareto else ["maximize"],
+            load_if_exists=True,
+        )
+        if study.metric_names is None:
+            study.set_metric_names(["accuracy", "latency_ms"] if pareto else ["reward"])
+    except Exception as error:
+        if isinstance(error, InputError | RunError):
+            raise
+        raise InputError(f"{path} cannot be read as an Optuna study: {first_line(error)}") from None
+    return study
+
+
+def take_up_lost(study: Study, space: FactorizedSpace) -> int:
+    """Fail the trials that a dead process left running and queue their points again; return how many."""
+    from optuna.trial import TrialState
+
+    trials = study.get_trials(deepcopy=False)
+    waiting = {t.user_attrs.get("retry_of") for t in trials if t.state == TrialState.WAITING}
+    names = {choice.name for choice in space.choices}
+    lost = [trial for trial in trials if trial.state == TrialState.RUNNING]
+    for trial in lost:
+        params: dict[str, Any] = trial.system_attrs.get("fixed_params") or trial.params
+        # A trial that died before its point was complete is drawn anew, and comes out the same.
+        if set(params) == names and trial.number not in waiting:
+            study.enqueue_trial(params, user_attrs={"retry_of": trial.number})
+        study._storage.set_trial_user_attr(trial._trial_id, LOST, True)
+        study.tell(trial.number, state=TrialState.FAIL)
+    return len(lost)
+
+
+def first_line(error: BaseException) -> str:
+    """An exception's type and the first line of what it says."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else 'no message'}"

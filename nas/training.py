@@ -1,0 +1,204 @@
+"""The training loop.
+
+Images stay on the training device as bytes; a step is: gather, crop, normalise, forward, backward, update.
+Nothing inside an epoch waits for the device.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nas.augment import random_crop_flip
+from nas.data import DataSet, Images
+from nas.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to: validation accuracy from 0 to 1, validation loss, seconds, speed."""
+
+    accuracy: float
+    loss: float
+    seconds: float
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class DeviceData:
+    """A data set on a device: uint8 images, labels, and the training pixels' mean and deviation."""
+
+    train: tuple[Tensor, Tensor]
+    validation: tuple[Tensor, Tensor]
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def put(cls, data: DataSet, device: torch.device) -> DeviceData:
+        """Copy `data` to `device`; mean and deviation are per channel, of pixels scaled to 0–1."""
+
+        def tensors(images: Images) -> tuple[Tensor, Tensor]:
+            return torch.from_numpy(images.pixels).to(device), torch.from_numpy(images.labels).to(device)
+
+        # uint8 sums in int64 are exact, so the statistics do not depend on the machine.
+        pixels = torch.from_numpy(data.train.pixels)
+        count = pixels.numel() / pixels.shape[1]
+        total = pixels.sum((0, 2, 3), dtype=torch.int64).double() / count
+        squares = torch.stack(
+            [(pixels[:, c].int() ** 2).sum(dtype=torch.int64) for c in range(pixels.shape[1])]
+        )
+        std = (squares.double() / count - total**2).clamp(min=1.0).sqrt()
+        return cls(
+            tensors(data.train),
+            tensors(data.validation),
+            (total / 255).float().view(1, -1, 1, 1).to(device),
+            (std / 255).float().view(1, -1, 1, 1).to(device),
+        )
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Bytes to float32 with mean 0 and deviation 1, channels last in memory."""
+        images = (pixels.float() / 255 - self.mean) / self.std
+        return images.contiguous(memory_format=torch.channels_last)
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """CUDA where there is one, else the CPU; or the device of that name."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def train(network: nn.Module, data: DeviceData, recipe: Recipe, seed: int) -> Outcome:
+    """Train `network` on the training split and score it on the validation split.
+
+    On a CPU the same seed and number of threads give the same outcome, bit for bit.
+    """
+    images, labels = data.train
+    device = images.device
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.train()
+    if recipe.zero_classifier:
+        zero_classifier(network)
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)  # dropout draws from the global generator
+    # With fewer images than a batch, one smaller batch is trained on in each epoch.
+    batch = min(recipe.batch, len(labels))
+    steps = recipe.epochs * (len(labels) // batch)
+    optimizer = _optimizer(network, recipe)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: one_cycle(step / steps, recipe.warmup)
+    )
+    padding = round(recipe.crop_padding * images.shape[-1])
+    flip = images.shape[1] == 3 if recipe.flip is None else recipe.flip
+
+    start = time.perf_counter()
+    for chosen in _batches(len(labels), batch, recipe.epochs, generator, device):
+        crops = random_crop_flip(images[chosen], padding, flip, generator)
+        with _precision(device):
+            logits = network(data.normalised(crops))
+            loss = F.cross_entropy(logits.float(), labels[chosen], label_smoothing=recipe.label_smoothing)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+    _wait(device)
+    seconds = time.perf_counter() - start
+    reestimate_statistics(network, data)
+    accuracy, loss_value = evaluate(network, data)
+    return Outcome(accuracy, loss_value, time.perf_counter() - start, steps * batch / seconds)
+
+
+@torch.no_grad()
+def reestimate_statistics(network: nn.Module, data: DeviceData, images: int = 1024, batch: int = 128) -> None:
+    """Replace batch normalisation's running statistics by means over training images.
+
+    With the reference's momentum of 0.01 they need thousands of steps to follow the weights, and a short
+    training has about a hundred: it would be evaluated with statistics of weights long gone.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
+    network.train()
+    pixels = data.train[0][:images]
+    for part in torch.split(pixels, batch):
+        if len(part) > batch // 2 or len(part) == len(pixels):  # a last small batch would weigh too much
+            with _precision(pixels.device):
+                network(data.normalised(part))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+@torch.no_grad()
+def evaluate(network: nn.Module, data: DeviceData, batch: int = 256) -> tuple[float, float]:
+    """Top-1 accuracy from 0 to 1 and mean cross-entropy on the validation split."""
+    images, labels = data.validation
+    network.eval()
+    correct = torch.zeros((), device=images.device, dtype=torch.int64)
+    loss = torch.zeros((), device=images.device, dtype=torch.float64)
+    for start in range(0, len(labels), batch):
+        expected = labels[start : start + batch]
+        with _precision(images.device):
+            logits = network(data.normalised(images[start : start + batch])).float()
+        correct += (logits.argmax(1) == expected).sum()
+        loss += F.cross_entropy(logits, expected, reduction="sum").double()
+    return correct.item() / len(labels), loss.item() / len(labels)
+
+
+@torch.no_grad()
+def zero_classifier(network: nn.Module) -> None:
+    """Set the last linear layer's weights to zero, so that training starts from equal logits."""
+    last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+    last.weight.zero_()
+    last.bias.zero_()
+
+
+def one_cycle(progress: float, warmup: float) -> float:
+    """The learning rate's factor: a cosine up from 1/25 to 1 over `warmup`, then down to nearly 0."""
+    if progress < warmup:
+        return 1 / 25 + (1 - 1 / 25) * (1 - math.cos(math.pi * progress / warmup)) / 2
+    return 1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup + 1e-12))) / 2
+
+
+def _batches(
+    count: int, batch: int, epochs: int, generator: torch.Generator, device: torch.device
+) -> Iterator[Tensor]:
+    """Indices of each batch; every epoch is a new permutation, and its last, smaller batch is dropped."""
+    for _ in range(epochs):
+        order = torch.randperm(count, generator=generator).to(device, non_blocking=True)
+        for start in range(0, count - batch + 1, batch):
+            yield order[start : start + batch]
+
+
+def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.SGD(
+        groups,
+        lr=recipe.peak_lr * recipe.batch / 64,
+        momentum=recipe.momentum,
+        nesterov=recipe.momentum > 0,
+        fused=True,
+    )
+
+
+def _precision(device: torch.device) -> torch.autocast:
+    """bfloat16 on a GPU; on a CPU it is slower than float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,138 @@
+"""A search's trials as rows: what the CSV, the candidates and the report are made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from candidates import Architecture
+from nas.candidate import Candidate
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from nas.settings import SearchSettings
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial. `state` is Optuna's name; what a trial did not reach is None."""
+
+    number: int
+    state: str
+    id: str | None = None
+    accuracy: float | None = None
+    loss: float | None = None
+    latency_ms: float | None = None
+    parameters: int | None = None
+    multiply_adds: int | None = None
+    reward: float | None = None
+    on_front: bool = False
+    duplicate_of: int | None = None
+    failed_because: str | None = None
+    measuring_seconds: float = 0.0
+    training_seconds: float = 0.0
+    finished_at: float | None = None
+    measurement: Mapping[str, Any] = field(default_factory=dict)
+    architecture: str | None = None
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether this trial found an accuracy itself."""
+        return self.state == "COMPLETE" and self.duplicate_of is None and self.accuracy is not None
+
+    def arch(self) -> Architecture:
+        """The architecture, as it is deployed."""
+        assert self.architecture is not None, f"trial {self.number} has no architecture"
+        return Architecture.from_json(self.architecture)
+
+
+def rows_of(
+    trials: Iterable[FrozenTrial], settings: SearchSettings, final: Mapping[str, Any] | None = None
+) -> list[Row]:
+    """A row for each trial that was started, the front marked.
+
+    `final` maps ids to later, longer measurements, which take the place of those made while searching.
+    """
+    return mark_front(
+        [_row(trial, settings, final or {}) for trial in trials if trial.state.name != "WAITING"]
+    )
+
+
+def _row(trial: FrozenTrial, settings: SearchSettings, final: Mapping[str, Any]) -> Row:
+    from nas.reward import reward
+
+    attrs = trial.user_attrs
+    measurement = final.get(attrs.get("id", ""), attrs.get("measurement")) or {}
+    latency = measurement.get("latency_ms", attrs.get("latency_ms"))
+    accuracy = attrs.get("accuracy")
+    score = None
+    if trial.state.name == "COMPLETE" and accuracy is not None and latency is not None:
+        score = reward(accuracy, latency, settings.target_ms, *settings.exponents)
+    return Row(
+        number=trial.number,
+        state=trial.state.name,
+        id=attrs.get("id"),
+        accuracy=accuracy,
+        loss=attrs.get("loss"),
+        latency_ms=latency,
+        parameters=attrs.get("parameters"),
+        multiply_adds=attrs.get("multiply_adds"),
+        reward=score,
+        duplicate_of=attrs.get("duplicate_of"),
+        failed_because=attrs.get("failed_because"),
+        measuring_seconds=attrs.get("measuring_seconds", 0.0),
+        training_seconds=attrs.get("training_seconds", 0.0),
+        finished_at=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
+        measurement=measurement,
+        architecture=attrs.get("architecture"),
+    )
+
+
+def mark_front(rows: Sequence[Row]) -> list[Row]:
+    """The rows with `on_front` set where no other is at least as accurate and as fast, and better in one."""
+    best = -1.0
+    front: set[int] = set()
+    evaluated = [row for row in rows if row.evaluated]
+    for row in sorted(evaluated, key=lambda row: (row.latency_ms, -(row.accuracy or 0), row.number)):
+        if row.accuracy is not None and row.accuracy > best:
+            best = row.accuracy
+            front.add(row.number)
+    return [replace(row, on_front=row.number in front) for row in rows]
+
+
+def ranked(rows: Iterable[Row]) -> list[Row]:
+    """The evaluated rows, the highest reward first; of equals the earlier."""
+    evaluated = [row for row in rows if row.evaluated and row.reward is not None]
+    return sorted(evaluated, key=lambda row: (-(row.reward or 0.0), row.number))
+
+
+def best_of(rows: Iterable[Row], target_ms: float) -> tuple[Row, bool] | None:
+    """The highest reward within the target, and True; where none is within, the fastest, and False."""
+    order = ranked(rows)
+    within = [row for row in order if (row.latency_ms or 0.0) <= target_ms]
+    if within:
+        return within[0], True
+    if order:
+        return min(order, key=lambda row: row.latency_ms or 0.0), False
+    return None
+
+
+def candidate_of(row: Row, found: Mapping[str, Any], within_target: bool | None = None) -> Candidate:
+    """The candidate that a row describes; `found` says how its accuracy came about."""
+    return Candidate(
+        row.arch(),
+        row.accuracy,
+        row.latency_ms,
+        dict(row.measurement),
+        row.reward,
+        within_target,
+        {**found, "trial": row.number, "validation_loss": row.loss},
+    )
+
+
+def architecture_text(arch: Architecture) -> str:
+    """An architecture's JSON in one line, as the study keeps it."""
+    return json.dumps(json.loads(arch.to_json()), separators=(",", ":"))

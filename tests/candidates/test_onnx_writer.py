@@ -1,0 +1,65 @@
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from candidates import Architecture, build, zoo
+from candidates.onnx_writer import onnx_model
+from search_space import load_space
+
+
+def trained_looking(arch: Architecture) -> nn.Module:
+    """A network whose batch normalisations have statistics as after training."""
+    net = build(arch, seed=1)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                assert module.running_mean is not None
+                assert module.running_var is not None
+                module.running_mean.normal_(generator=generator)
+                module.running_var.uniform_(0.5, 2.0, generator=generator)
+                module.weight.uniform_(0.5, 1.5, generator=generator)
+                module.bias.normal_(generator=generator)
+    return net.eval()
+
+
+def architectures() -> list[Architecture]:
+    space, rng = load_space("mnasnet"), np.random.default_rng(3)
+    sampled = [
+        replace(space.decode(space.sample(rng)), resolution=size, padding=padding)
+        for size in (64, 75)
+        for padding in ("symmetric", "same")
+    ]
+    small = zoo.load("mnasnet-a1").for_input(resolution=32, channels_in=1, classes=10)
+    odd = Architecture.from_blocks(["r2_k5_s21_e3_i32_o40_se0.25_pool_hswish", "r1_k3_s22_e1_i40_o40_swish"])
+    return [*sampled, small, zoo.load("mobilenet-v2").scaled(resolution=96), replace(odd, resolution=33)]
+
+
+@pytest.mark.parametrize("arch", architectures(), ids=lambda arch: f"{arch.id}-{arch.resolution}")
+def test_the_direct_graph_computes_what_pytorch_does(arch: Architecture) -> None:
+    net = trained_looking(arch)
+    weights = {name: tensor.numpy() for name, tensor in net.state_dict().items()}
+    model = onnx_model(arch, weights, batch=None)
+    onnx.checker.check_model(model, full_check=True)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    image = torch.randn(2, arch.channels_in, arch.resolution, arch.resolution)
+    with torch.no_grad():
+        expected = net(image).numpy()
+    found = session.run(None, {"input": image.numpy()})[0]
+    assert np.abs(found - expected).max() <= 1e-4 * max(1.0, np.abs(expected).max())
+
+
+def test_synthetic_weights_keep_activations_in_range_and_are_the_same_each_time() -> None:
+    arch = zoo.load("mnasnet-a1")
+    content = onnx_model(arch).SerializeToString()
+    assert content == onnx_model(arch).SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    image = np.random.default_rng(0).standard_normal((1, 3, 224, 224), dtype=np.float32)
+    logits = session.run(None, {"input": image})[0]
+    assert logits.shape == (1, 1000)
+    assert 1e-3 < np.abs(logits).mean() < 1e3
