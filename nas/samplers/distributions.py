@@ -64,7 +64,7 @@ class DistributionView:
     def identity(self, point: Point) -> Hashable:
         return tuple(point[choice.name] for choice in self.choices)
 
-    def features(self, point: Point) -> tuple[float, ...]:  # noqa: ARG002 - nothing is known beyond the choices
+    def features(self, point: Point) -> tuple[float, ...]:
         return ()
 
 

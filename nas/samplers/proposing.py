@@ -36,7 +36,7 @@ class ProposingSampler(BaseSampler, ABC):
     def propose(self, view: View, history: History, rng: np.random.Generator) -> Point:
         """The point to try next; all that is random comes from `rng`."""
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         if self._view is not None:
             return {choice.name: CategoricalDistribution(choice.values) for choice in self._view.choices}
         return distributions_of(study.get_trials(deepcopy=False))
