@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from candidates import Architecture
 from candidates.errors import InputError, RunError
 from nas.evaluation import Evaluator
+from nas.reward import reward
 from nas.run_folder import RunFolder, check_free, create
 from nas.search import Confirmation, Progress, Search, Stop
 from nas.settings import SearchSettings
@@ -120,7 +122,7 @@ def search(
     from nas.samplers import make
 
     settings = folder.settings
-    sampler = make(settings.sampler, prepared.space, seed=settings.seed)
+    sampler = make(settings.sampler, prepared.space, seed=settings.seed, weight=_weight(settings))
     study = open_study(folder.database, sampler, settings.objective, create=True)
     try:
         if take_up_lost(study, prepared.space):
@@ -138,6 +140,14 @@ def search(
         return rows if stop.asked else _confirm(work, prepared, rows, stop)
     finally:
         close(study)
+
+
+def _weight(settings: SearchSettings) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """What an accuracy is multiplied by for the reward, from latencies in milliseconds."""
+    alpha, beta = settings.exponents
+    return lambda latencies: np.array(
+        [reward(1.0, latency, settings.target_ms, alpha, beta) for latency in latencies], np.float64
+    )
 
 
 def _confirm(work: Search, prepared: Prepared, rows: list[Row], stop: Stop) -> list[Row]:
