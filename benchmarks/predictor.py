@@ -16,7 +16,7 @@ from random import Random
 
 import numpy as np
 
-from latency.calibration import Measured, common_speed, covering, fit, measured, random_architectures
+from latency.calibration import BLOCKS, Measured, common_speed, covering, fit, measured, random_architectures
 from latency.fitting import quality
 from latency.measurement import Measurement
 from latency.registry import resolve
@@ -58,7 +58,7 @@ class Kept:
     def measure(self, use, arch, profiled=False):
         if (use, arch.id) not in self.found:
             start = time.monotonic()
-            settings = Settings(blocks=1)
+            settings = Settings(blocks=BLOCKS if profiled else 1)
             if profiled:
                 (one,) = measured(self.device, [arch], settings)
             else:

@@ -20,6 +20,7 @@ from latency.summary import median
 
 POOL = 20  # architectures looked at for each one chosen
 MAX_POOL = 1500
+BLOCKS = 3  # what is calibrated on is measured as what is reported
 SEEN = 0.3  # what a group that was measured once is still worth
 
 
@@ -152,7 +153,7 @@ def calibrate(
     chosen = covering(space, samples, seed)
     others = random_architectures(space, held_out, seed + 1, without=chosen) if held_out else []
     found: list[Measured] = []
-    for one in measured(device, [*chosen, *others], Settings(threads, blocks=1)):
+    for one in measured(device, [*chosen, *others], Settings(threads, BLOCKS)):
         found.append(one)
         if progress is not None:
             progress(len(found), samples + held_out, one.measurement)
