@@ -142,16 +142,28 @@ def line(fitted, y, archs):
 
 
 def one_hot(space, fitted, y, archs):
-    """A column for each value of each choice; ridge regression on relative errors."""
+    """A column for each value of each choice; ridge regression on relative errors, the ridge by 5-fold CV."""
     points = [dict(space.encode(f.architecture)) for f in fitted]
     columns = sorted({(k, str(v)) for point in points for k, v in point.items()})
 
     def rows(many):
         return np.array([[1.0, *(float(str(p.get(k)) == v) for k, v in columns)] for p in many])
 
-    x = rows(points) / y[:, None]
-    gram = x.T @ x + 1e-4 * np.eye(x.shape[1])
-    weights = np.linalg.solve(gram, x.T @ np.ones(len(y)))
+    def solve(x, y, ridge):
+        penalty = ridge * np.eye(x.shape[1]) / np.mean(y) ** 2
+        penalty[0, 0] = 0.0  # the common part is not drawn to nothing
+        z = x / y[:, None]
+        return np.linalg.solve(z.T @ z + penalty, z.T @ np.ones(len(y)))
+
+    x, folds = rows(points), np.arange(len(y)) % 5
+
+    def error(ridge):
+        parts = [
+            x[folds == f] @ solve(x[folds != f], y[folds != f], ridge) / y[folds == f] - 1 for f in range(5)
+        ]
+        return np.mean(np.concatenate(parts) ** 2)
+
+    weights = solve(x, y, min((0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0), key=error))
     return rows([dict(space.encode(arch)) for arch in archs]) @ weights
 
 
