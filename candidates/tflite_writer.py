@@ -203,7 +203,7 @@ def _pool(writer: _Writer, op: Operation, inputs: list[int], name: str, shape: S
     return writer.operator("AVERAGE_POOL_2D", inputs, writer.tensor(name, shape), ("Pool2DOptions", options))
 
 
-def _mean(writer: _Writer, op: Operation, inputs: list[int], name: str, shape: Shape) -> int:  # noqa: ARG001
+def _mean(writer: _Writer, op: Operation, inputs: list[int], name: str, shape: Shape) -> int:
     axes = writer.constant(f"{name}.axes", np.array([1, 2], np.int32))
     options = {"keepDims": len(shape) == 4}
     return writer.operator("MEAN", [*inputs, axes], writer.tensor(name, shape), ("ReducerOptions", options))
@@ -221,11 +221,11 @@ def _linear(writer: _Writer, op: Operation, inputs: list[int], name: str, shape:
     )
 
 
-def _add(writer: _Writer, op: Operation, inputs: list[int], name: str, shape: Shape) -> int:  # noqa: ARG001
+def _add(writer: _Writer, op: Operation, inputs: list[int], name: str, shape: Shape) -> int:
     return writer.operator("ADD", inputs, writer.tensor(name, shape), ("AddOptions", {}))
 
 
-def _multiply(writer: _Writer, op: Operation, inputs: list[int], name: str, shape: Shape) -> int:  # noqa: ARG001
+def _multiply(writer: _Writer, op: Operation, inputs: list[int], name: str, shape: Shape) -> int:
     return writer.operator("MUL", inputs, writer.tensor(name, shape), ("MulOptions", {}))
 
 
