@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,10 @@ def storage_of(path: Path) -> RDBStorage:
     from sqlalchemy import URL
 
     url = URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
-    return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+    try:
+        return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+    except RuntimeError as error:  # another Optuna's tables
+        raise InputError(f"{path} cannot be read as an Optuna study: {first_line(error)}") from None
 
 
 def open_study(path: Path, sampler: BaseSampler | None, objective: str, create: bool) -> Study:
@@ -37,7 +42,9 @@ def open_study(path: Path, sampler: BaseSampler | None, objective: str, create: 
         raise InputError(f"{path} does not exist: the run has no study")
     pareto = objective == "pareto"
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # metric names
-    try:
+    with storage_errors(path):
+        if not create:
+            return _opened(path, sampler)
         study = optuna.create_study(
             storage=storage_of(path),
             study_name=STUDY_NAME,
@@ -47,11 +54,33 @@ def open_study(path: Path, sampler: BaseSampler | None, objective: str, create: 
         )
         if study.metric_names is None:
             study.set_metric_names(["accuracy", "latency_ms"] if pareto else ["reward"])
-    except Exception as error:
-        if isinstance(error, InputError | RunError):
-            raise
-        raise InputError(f"{path} cannot be read as an Optuna study: {first_line(error)}") from None
     return study
+
+
+def _opened(path: Path, sampler: BaseSampler | None) -> Study:
+    import optuna
+
+    try:
+        return optuna.load_study(storage=storage_of(path), study_name=STUDY_NAME, sampler=sampler)
+    except KeyError:
+        raise InputError(f"{path} holds no study called {STUDY_NAME}; expected a search's study.db") from None
+
+
+@contextmanager
+def storage_errors(path: Path, remedy: str = "free some space and try again") -> Iterator[None]:
+    """Say in one line what is wrong with the database at `path`: InputError for its content, else RunError."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+        reason = first_line(getattr(cause, "orig", None) or cause or error)
+        # A full disk, a lock, a disk that fails are operational; what is no database at all is not.
+        if isinstance(cause, DatabaseError) and not isinstance(cause, OperationalError):
+            raise InputError(f"{path} cannot be read as an Optuna study: {reason}") from None
+        raise RunError(f"{path} cannot be used: {reason}; {remedy}") from None
 
 
 def take_up_lost(study: Study, space: FactorizedSpace) -> int:

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from difflib import get_close_matches
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import typer
@@ -27,6 +29,9 @@ def new_app() -> typer.Typer:
 
 def run(app: Any, name: str) -> NoReturn:
     """Run a Typer application, or a command of one, on the process's arguments, and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal without ×, or a file name that is not text
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(status(app, name, sys.argv[1:]))
 
 
@@ -57,7 +62,8 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, RunError):
         return str(error), 1
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'the system'}: {error.strerror}", 1
+        remedy = "; free some space and try again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        return f"{error.filename or 'the system'}: {error.strerror}{remedy}", 1
     kind = type(error).__name__
     return f"unexpected {kind}: {error} (a bug; NAS_DEBUG=1 shows where)", 1
 
