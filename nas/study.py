@@ -42,9 +42,10 @@ def open_study(path: Path, sampler: BaseSampler | None, objective: str, create: 
         raise InputError(f"{path} does not exist: the run has no study")
     pareto = objective == "pareto"
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # metric names
-    with storage_errors(path):
-        if not create:
+    if not create:
+        with storage_errors(path):
             return _opened(path, sampler)
+    with storage_errors(path, how_to_go_on(path.parent)):
         study = optuna.create_study(
             storage=storage_of(path),
             study_name=STUDY_NAME,
@@ -99,6 +100,11 @@ def take_up_lost(study: Study, space: FactorizedSpace) -> int:
         study._storage.set_trial_user_attr(trial._trial_id, LOST, True)
         study.tell(trial.number, state=TrialState.FAIL)
     return len(lost)
+
+
+def how_to_go_on(run: Path) -> str:
+    """What to do where the disk of a run's folder is full."""
+    return f"the finished trials are kept: make room and go on with nas-search --resume {run}"
 
 
 def first_line(error: BaseException) -> str:

@@ -195,9 +195,9 @@ def _search(folder: RunFolder, prepared: Prepared, stream: Any, as_json: bool) -
 def _disk_errors(folder: RunFolder) -> Iterator[None]:
     """Where the disk fails, say that the trials so far are safe and how to go on."""
     from candidates.errors import RunError
-    from nas.study import storage_errors
+    from nas.study import how_to_go_on, storage_errors
 
-    remedy = f"the finished trials are kept: make room and go on with nas-search --resume {folder.path}"
+    remedy = how_to_go_on(folder.path)
     try:
         with storage_errors(folder.database, remedy):
             yield
