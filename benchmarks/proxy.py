@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 
-import click
+import typer
 
 from nas import cpu
 
@@ -19,7 +19,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-from candidates import build, zoo  # noqa: E402
+from candidates import Architecture, build, zoo  # noqa: E402
 from nas.data import load_data  # noqa: E402
 from nas.proxy import Proxy  # noqa: E402
 from nas.recipe import Recipe  # noqa: E402
@@ -27,27 +27,18 @@ from nas.training import DeviceData, train  # noqa: E402
 from search_space import load_space  # noqa: E402
 
 
-@click.command(help=__doc__)
-@click.option("--spread", is_flag=True, help="Rank random architectures under two seeds.")
-@click.option("--data", default="digits", show_default=True)
-@click.option("--samples", type=int, default=4000, show_default=True)
-@click.option("--space", default="mnasnet", show_default=True)
-@click.option("--architectures", type=int, default=20, show_default=True)
-@click.option("--epochs", type=int, default=Recipe.epochs, show_default=True)
-@click.option("--batch", type=int, default=Recipe.batch, show_default=True)
-@click.option("--peak-lr", type=float, default=Recipe.peak_lr, show_default=True)
-@click.option("--pairs", type=int, default=7, show_default=True, help="Alternating pairs for the speed.")
 def main(
-    spread: bool,
-    data: str,
-    samples: int,
-    space: str,
-    architectures: int,
-    epochs: int,
-    batch: int,
-    peak_lr: float,
-    pairs: int,
+    spread: bool = False,
+    data: str = "digits",
+    samples: int = 4000,
+    space: str = "mnasnet",
+    architectures: int = 20,
+    epochs: int = Recipe.epochs,
+    batch: int = Recipe.batch,
+    peak_lr: float = Recipe.peak_lr,
+    pairs: int = 7,
 ) -> None:
+    """Compare the training loop's speed with a bare one, or (--spread) rank architectures under two seeds."""
     loaded = load_data(data, samples=samples)
     recipe = Recipe(epochs=epochs, batch=batch, peak_lr=peak_lr)
     proxy = Proxy.prepare(loaded, recipe)
@@ -96,10 +87,9 @@ def _spread(proxy: Proxy, space_name: str, count: int) -> None:
     print(f"seconds for a training: median {np.median(seconds):.1f}, largest {seconds.max():.1f}")
 
 
-def _bare_loop(proxy: Proxy, data: DeviceData, arch_seed: int) -> float:
+def _bare_loop(proxy: Proxy, data: DeviceData, arch: Architecture) -> float:
     """The least that trains: the same network, batches and optimiser, no augmentation, no schedule."""
-    arch = proxy.architecture(zoo.load("mnasnet-a1"))
-    network = build(arch, seed=arch_seed, dropout=0.0)
+    network = build(arch, seed=0, dropout=0.0)
     images, labels = data.train
     network.to(images.device, memory_format=torch.channels_last)
     network.train()
@@ -126,18 +116,19 @@ def _speed(proxy: Proxy, pairs: int) -> None:
     def ours() -> float:
         return train(build(arch, seed=0, dropout=0.0), proxy.placed, proxy.recipe, 0).images_per_second
 
-    ours(), _bare_loop(proxy, proxy.placed, 0)  # the first steps of a process are slow
-    rows = []
+    def bare() -> float:
+        return _bare_loop(proxy, proxy.placed, arch)
+
+    ours(), bare()  # the first steps of a process are slow
+    ratios = []
     print("pair   ours images/s   bare images/s   ratio")
     for pair in range(pairs):
-        a, b = (ours(), _bare_loop(proxy, proxy.placed, 0)) if pair % 2 == 0 else (0.0, 0.0)
-        if pair % 2:
-            b = _bare_loop(proxy, proxy.placed, 0)
-            a = ours()
-        rows.append((a, b, a / b))
-        print(f"{pair + 1:4d}   {a:13.0f}   {b:13.0f}   {a / b:5.3f}", flush=True)
-    print(f"median ratio {statistics.median(row[2] for row in rows):.3f} (at least 0.95 wanted)")
+        order = (ours, bare) if pair % 2 == 0 else (bare, ours)
+        speed = {run: run() for run in order}
+        ratios.append(speed[ours] / speed[bare])
+        print(f"{pair + 1:4d}   {speed[ours]:13.0f}   {speed[bare]:13.0f}   {ratios[-1]:5.3f}", flush=True)
+    print(f"median ratio {statistics.median(ratios):.3f} (at least 0.95 wanted)")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -13,7 +13,8 @@ class Recipe:
 
     `peak_lr` holds for a batch of 64 and scales with the batch. Weight decay leaves out biases and batch
     normalisation. `flip` mirrors images, which colour photographs stand and digits do not (None: colour
-    images only).
+    images only). `zero_classifier` starts the classifier at zero: the reference's initialisation is made for
+    1000 classes and gives ten of them logits so large that a short training spends its steps undoing them.
     """
 
     epochs: int = 5
@@ -26,6 +27,7 @@ class Recipe:
     dropout: float = 0.0
     crop_padding: float = 1 / 8
     flip: bool | None = None
+    zero_classifier: bool = True
 
     def __post_init__(self) -> None:
         checks.integer("epochs", self.epochs)

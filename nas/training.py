@@ -84,6 +84,8 @@ def train(network: nn.Module, data: DeviceData, recipe: Recipe, seed: int) -> Ou
     device = images.device
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
+    if recipe.zero_classifier:
+        zero_classifier(network)
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # dropout draws from the global generator
     # With fewer images than a batch, one smaller batch is trained on in each epoch.
@@ -149,6 +151,14 @@ def evaluate(network: nn.Module, data: DeviceData, batch: int = 256) -> tuple[fl
         correct += (logits.argmax(1) == expected).sum()
         loss += F.cross_entropy(logits, expected, reduction="sum").double()
     return correct.item() / len(labels), loss.item() / len(labels)
+
+
+@torch.no_grad()
+def zero_classifier(network: nn.Module) -> None:
+    """Set the last linear layer's weights to zero, so that training starts from equal logits."""
+    last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+    last.weight.zero_()
+    last.bias.zero_()
 
 
 def one_cycle(progress: float, warmup: float) -> float:

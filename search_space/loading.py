@@ -61,6 +61,14 @@ class _StrictLoader(yaml.SafeLoader):
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
 
+    def construct_text(self, node: Any) -> object:
+        """A scalar as it is written."""
+        return self.construct_scalar(node)
+
+
+# A space has no dates, and PyYAML's reading of them fails in more ways than one.
+_StrictLoader.add_constructor("tag:yaml.org,2002:timestamp", _StrictLoader.construct_text)
+
 
 def _parse(text: str) -> dict[str, object]:
     try:
@@ -68,7 +76,7 @@ def _parse(text: str) -> dict[str, object]:
     except InputError:
         raise
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # A date that does not exist or a number of thousands of digits is a ValueError.
+        # A number of thousands of digits is a ValueError.
         raise InputError(f"is not YAML: {' '.join(str(error).split())[:200]}") from None
     return checks.mapping("the file", values)
 
@@ -77,6 +85,7 @@ def _space(values: dict[str, object], default_name: str) -> FactorizedSpace:
     checks.format_number("the space", values, FORMAT)
     checks.known_keys("the space", values, ["format", "name", "choices", "blocks", *SETTINGS])
     settings = {name: values[name] for name in SETTINGS if name in values}
+    checks.integer("stem", settings.get("stem", SETTINGS["stem"]))
     shared = _choices("choices", values.get("choices", {}))
     rows = checks.sequence("blocks", values.get("blocks"))
     if not rows:

@@ -14,6 +14,8 @@ from candidates import checks
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
+    from nas.samplers.surrogate import LatencyOf, WeightOf
+    from nas.samplers.view import View
     from search_space import FactorizedSpace
 
 POPULATION = 20  # of NSGA-II; Optuna's 50 leaves a search of 100 trials one generation of selection
@@ -26,9 +28,9 @@ def _tpe(seed: int) -> BaseSampler:
 
 
 def _nsga2(seed: int) -> BaseSampler:
-    from optuna.samplers import NSGAIISampler
+    from nas.samplers.nsga2 import ResumableNSGAIISampler
 
-    return NSGAIISampler(population_size=POPULATION, seed=seed)
+    return ResumableNSGAIISampler(population_size=POPULATION, seed=seed)
 
 
 def _random(seed: int) -> BaseSampler:
@@ -41,17 +43,39 @@ _OPTUNA: dict[str, Callable[[int], BaseSampler]] = {"tpe": _tpe, "nsga2": _nsga2
 
 
 def names() -> tuple[str, ...]:
-    """The names that `make` knows."""
-    return tuple(_OPTUNA)
+    """The names that `make` knows, the default first."""
+    return ("surrogate", "evolution", "ppo", *_OPTUNA)
 
 
-def make(name: str, space: FactorizedSpace | None = None, *, seed: int = 0) -> BaseSampler:
+def make(
+    name: str,
+    space: FactorizedSpace | View | None = None,
+    *,
+    seed: int = 0,
+    latency: LatencyOf | None = None,
+    weight: WeightOf | None = None,
+    noise: float | None = None,
+) -> BaseSampler:
     """The sampler called `name` for a study whose trials are points of `space`.
 
+    Without a `space`, ours learn the parameters from the study. `latency`, `weight` and `noise` are what is
+    known besides the trials (see `SurrogateSampler`); samplers that have no use for them ignore them.
     Raises InputError for an unknown name, listing the known ones.
     """
     checks.one_of("the sampler", name, names())
     checks.integer("the seed", seed, minimum=0)
-    from nas.samplers.seeding import PerTrial
+    if name in _OPTUNA:
+        from nas.samplers.seeding import PerTrial
 
-    return PerTrial(_OPTUNA[name], seed=seed)
+        return PerTrial(_OPTUNA[name], seed=seed)
+    if name == "evolution":
+        from nas.samplers.evolution import EvolutionSampler
+
+        return EvolutionSampler(space, seed=seed)
+    if name == "ppo":
+        from nas.samplers.ppo import PPOSampler
+
+        return PPOSampler(space, seed=seed)
+    from nas.samplers.surrogate import SurrogateSampler
+
+    return SurrogateSampler(space, seed=seed, latency=latency, weight=weight, noise=noise)

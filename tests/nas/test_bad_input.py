@@ -165,7 +165,7 @@ SPACE = "format: 1\nchoices: {op: [mbconv3, mbconv6]}\nblocks:\n  - {stride: 1, 
         ("[", "is not YAML"),
         ("[" * 3000, "is not YAML"),
         ("a: &a [*a]\n", "has format None; this version reads format 1"),
-        ("when: 2001-99-99\n", "is not YAML: month must be in"),
+        ("format: 2001-99-99\n", "has format '2001-99-99'"),
         ("format: !!python/object:os.system 1\n", "is not YAML: could not determine a constructor"),
         ("format: !!map 1\n", "is not YAML"),
         (SPACE.replace("format: 1", "format: 2"), "has format 2; this version reads format 1; a newer version"),
@@ -253,7 +253,7 @@ def test_a_broken_space_in_a_run(refused, run_folder):
     [
         ("target-ms", 6, r"--target-ms is 6.0, but the run was started with 5.0; leave --target-ms out"),
         ("data", "elsewhere", r"--data is '.*/elsewhere', but the run was started with 'digits'"),
-        ("sampler", "random", "--sampler is 'random', but the run was started with 'tpe'"),
+        ("sampler", "random", "--sampler is 'random', but the run was started with 'surrogate'"),
         ("objective", "pareto", "--objective is 'pareto', but the run was started with 'soft'"),
         ("space", "mnasnet-vertex", "--space is 'mnasnet-vertex', but the run was started with 'mnasnet'"),
         ("device", "cpu:litert", "--device is 'cpu:litert', but the run was started with 'cpu'"),
@@ -570,7 +570,7 @@ def test_a_full_disk_at_the_start_of_a_search(run, disk, quick):
     assert list(disk.iterdir()) == [ballast]
 
 
-@pytest.mark.parametrize("leave", [8_192, 60_000, 160_000, 180_000])
+@pytest.mark.parametrize("leave", [8_192, 60_000, 170_000])
 def test_a_full_disk_during_a_search_loses_nothing(run, disk, quick, leave):
     ballast = fill(disk, leave)
     out = disk / "run"

@@ -1,0 +1,68 @@
+"""The base of our own samplers: one method that turns the history into a point."""
+
+from __future__ import annotations
+
+import zlib
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from optuna import Study
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.trial import FrozenTrial
+from threadpoolctl import threadpool_limits
+
+from candidates import checks
+from nas.samplers.distributions import DistributionView, distributions_of
+from nas.samplers.history import PROPOSED, History, history_of
+from nas.samplers.seeding import generator, position
+from nas.samplers.view import View, view_of
+from search_space import FactorizedSpace, Point
+
+
+class ProposingSampler(BaseSampler, ABC):
+    """A sampler whose proposal is a function of the seed and the study's trials.
+
+    Without a `space` it works on whatever parameters the study's trials have asked for so far; a parameter
+    that is new is drawn at random.
+    """
+
+    def __init__(self, space: FactorizedSpace | View | None = None, *, seed: int = 0) -> None:
+        self._view = None if space is None else view_of(space)
+        self._seed = checks.integer("the seed", seed, minimum=0)
+
+    @abstractmethod
+    def propose(self, view: View, history: History, rng: np.random.Generator) -> Point:
+        """The point to try next; all that is random comes from `rng`."""
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        if self._view is not None:
+            return {choice.name: CategoricalDistribution(choice.values) for choice in self._view.choices}
+        return distributions_of(study.get_trials(deepcopy=False))
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        fixed = trial.system_attrs.get("fixed_params", {})
+        if all(name in fixed for name in search_space):
+            return {}
+        trials = study.get_trials(deepcopy=False)
+        view = self._view or DistributionView(search_space)
+        history = history_of(trials, study.directions, view, trial.number)
+        rng = generator(self._seed, *position(trials, trial.number))
+        # The matrices are small: threads cost more than they bring, and many times more on a busy machine.
+        with threadpool_limits(limits=1):
+            point = self.propose(view, history, rng)
+        proposed = {**{name: point[name] for name in search_space}, **fixed}
+        # The trial's parameters are stored as it asks for them; others that ask meanwhile see this instead.
+        study._storage.set_trial_system_attr(trial._trial_id, PROPOSED, proposed)
+        return proposed
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        where = position(study.get_trials(deepcopy=False), trial.number)
+        rng = generator(self._seed, *where, zlib.crc32(param_name.encode()))
+        inner = RandomSampler(seed=int(rng.integers(2**32)))
+        return inner.sample_independent(study, trial, param_name, param_distribution)

@@ -1,0 +1,186 @@
+"""The default sampler: a Gaussian process of the accuracy over the architecture, and what is known besides.
+
+Latency is known before training, so only the accuracy is modelled, as −log(error), in which effects add up;
+the reward follows from it. The next point has the greatest expected improvement, over the best estimate so
+far rather than over the luckiest observation; with two objectives, the greatest expected growth of the area
+that the front covers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from optuna import Study
+from threadpoolctl import threadpool_limits
+
+from candidates import checks
+from nas.samplers import acquisition
+from nas.samplers.climbing import best_untaken
+from nas.samplers.distributions import DistributionView, distributions_of
+from nas.samplers.encoding import Encoding
+from nas.samplers.gaussian_process import Array
+from nas.samplers.history import History, Observation, history_of
+from nas.samplers.model import Fitted, Fitter
+from nas.samplers.proposing import ProposingSampler
+from nas.samplers.untaken import random_untaken
+from nas.samplers.view import View
+from search_space import FactorizedSpace, Point
+
+LatencyOf = Callable[[Sequence[Point]], Array]
+WeightOf = Callable[[Array], Array]
+
+_FIRST = 5  # points before the model decides
+_SPREAD = 32  # random points of which the first ones take the farthest from those before
+_STARTS = 5  # best points from which the search for the next one climbs
+
+
+class SurrogateSampler(ProposingSampler):
+    """Models the objective over the points and proposes where improvement is expected.
+
+    `latency(points)` gives milliseconds (or any cost in proportion) without measuring, `weight(latencies)`
+    what an accuracy is multiplied by for the reward; each is estimated from the finished trials where it is
+    not given. `noise` is the standard deviation of one accuracy (0 to 1) where it is known. In studies whose
+    trials carry no `accuracy` the objective itself is modelled. One or two objectives; of two, the second is
+    known beforehand (`latency`) or taken at its estimate.
+    """
+
+    def __init__(
+        self,
+        space: FactorizedSpace | View | None = None,
+        *,
+        seed: int = 0,
+        latency: LatencyOf | None = None,
+        weight: WeightOf | None = None,
+        noise: float | None = None,
+    ) -> None:
+        super().__init__(space, seed=seed)
+        self._latency = latency
+        self._weight = weight
+        self._noise = None if noise is None else checks.positive("the noise", noise)
+        self._fitter: Fitter | None = None
+
+    def propose(self, view: View, history: History, rng: np.random.Generator) -> Point:
+        checks.integer("the number of objectives", history.objectives, maximum=2)
+        evaluated = history.evaluated
+        fitter = self._fitter_of(view)
+        if len(evaluated) < 2 or len(evaluated) + len(history.pending) < _FIRST:
+            return _far_point(fitter.encoding, view, history, rng)
+        fitted = fitter.fit(evaluated)
+        if history.pending:
+            fitted = fitted.believing(history.pending)
+        values = fitted.estimates(self._noise)
+        if history.objectives == 1:
+            weights = (
+                np.array([_weight(found) for found in evaluated]) if fitted.error else np.ones(len(values))
+            )
+            score = self._single(fitter, fitted, history, float((weights * values).max()))
+            order = np.argsort(-weights * values, kind="stable")
+        else:
+            score, front = self._double(fitter, fitted, history, values)
+            order = rng.permutation(front)
+        starts = [evaluated[int(i)].point for i in order[:_STARTS]]
+        return best_untaken(view, history, score, starts, rng)
+
+    def estimated(self, study: Study) -> dict[int, float]:
+        """By trial number, what the model makes of each evaluated candidate's accuracy.
+
+        In studies without accuracies, of the first objective, turned so that more is better.
+        """
+        trials = study.get_trials(deepcopy=False)
+        view = self._view or DistributionView(distributions_of(trials))
+        evaluated = history_of(trials, study.directions, view).evaluated
+        if len(evaluated) < _FIRST:
+            return {found.number: _target(found) for found in evaluated}
+        with threadpool_limits(limits=1):
+            values = self._fitter_of(view).fit(evaluated).estimates(self._noise)
+        return {found.number: float(value) for found, value in zip(evaluated, values, strict=True)}
+
+    def _single(
+        self, fitter: Fitter, fitted: Fitted, history: History, best: float
+    ) -> Callable[[Sequence[Point]], Array]:
+        if not fitted.error:
+            return lambda points: acquisition.log_improvement(*fitted.predict(points), best)
+        if self._weight is not None:
+            weight, latency = self._weight, self._latency_model(fitter, history)
+            return lambda points: acquisition.log_reward_improvement(
+                *fitted.predict(points), weight(latency(points)), best
+            )
+        weights = fitter.smooth(
+            "weight", [f.point for f in history.evaluated], [np.log(_weight(f)) for f in history.evaluated]
+        )
+        return lambda points: acquisition.log_reward_improvement(
+            *fitted.predict(points), np.exp(weights(points)), best
+        )
+
+    def _double(
+        self, fitter: Fitter, fitted: Fitted, history: History, values: Array
+    ) -> tuple[Callable[[Sequence[Point]], Array], Array]:
+        """The score of points, and the indices of the evaluated trials on the front."""
+        evaluated = history.evaluated
+        costs = np.array([-found.values[1] for found in evaluated if found.values is not None])
+        latency: LatencyOf
+        if self._latency is not None or fitted.error:
+            latency = self._latency_model(fitter, history)
+        else:
+            latency = fitter.smooth("second", [found.point for found in evaluated], costs)
+        pairs = np.stack([values, costs], axis=1)
+        if history.pending:
+            flying, _ = fitted.predict(history.pending)
+            flying = 1.0 - np.exp(-flying) if fitted.error else flying
+            pairs = np.concatenate([pairs, np.stack([flying, latency(history.pending)], axis=1)])
+        # One step beyond the worst seen, so that the ends of the front count too.
+        worst, reach = values.min(), costs.max()
+        reference = (worst - 0.1 * (np.ptp(values) + 1e-12), reach + 0.1 * (np.ptp(costs) + 1e-12))
+        front = [i for i in range(len(values)) if not _beaten(pairs[: len(values)], i)]
+
+        def score(points: Sequence[Point]) -> Array:
+            mean, deviation = fitted.predict(points)
+            known = latency(points)
+            return acquisition.log_front_improvement(mean, deviation, known, pairs, reference, fitted.error)
+
+        return score, np.array(front)
+
+    def _latency_model(self, fitter: Fitter, history: History) -> LatencyOf:
+        if self._latency is not None:
+            return self._latency
+        measured = [found for found in history.observations if found.latency_ms]
+        smooth = fitter.smooth(
+            "latency",
+            [found.point for found in measured],
+            [np.log(found.latency_ms) for found in measured if found.latency_ms],
+        )
+        return lambda points: np.exp(smooth(points))
+
+    def _fitter_of(self, view: View) -> Fitter:
+        if self._fitter is None or self._fitter.view != view:
+            self._fitter = Fitter(view, Encoding(view))
+        return self._fitter
+
+
+def _weight(found: Observation) -> float:
+    """Reward over accuracy."""
+    assert found.values is not None
+    return max(found.values[0], 1e-12) / max(found.accuracy or 0.0, 1e-12)
+
+
+def _target(found: Observation) -> float:
+    assert found.values is not None
+    return found.values[0] if found.accuracy is None else found.accuracy
+
+
+def _beaten(pairs: Array, index: int) -> bool:
+    value, cost = pairs[index]
+    no_worse = (pairs[:, 0] >= value) & (pairs[:, 1] <= cost)
+    return bool((no_worse & ((pairs[:, 0] > value) | (pairs[:, 1] < cost))).any())
+
+
+def _far_point(encoding: Encoding, view: View, history: History, rng: np.random.Generator) -> Point:
+    """A random point far from those before, so that the first few see different parts of the space."""
+    points = [random_untaken(view, history, rng) for _ in range(_SPREAD)]
+    before = [found.point for found in history.observations] + list(history.pending)
+    if not before:
+        return points[0]
+    rows, others = encoding.rows(points), encoding.rows(before)
+    gaps = ((rows[:, None, :] - others[None, :, :]) ** 2).sum(axis=2).min(axis=1)
+    return points[int(np.argmax(gaps))]

@@ -1,0 +1,179 @@
+"""The commands as processes: what a user types, interrupts and kills."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.nas.conftest import SPACE
+
+COMMANDS = ("search", "latency", "export", "train", "report")
+
+
+def argv(command: str, *arguments: str) -> list[str]:
+    code = f"import sys; sys.argv[0] = 'nas-{command}'; from nas.commands.{command} import main; main()"
+    return [sys.executable, "-c", code, *arguments]
+
+
+def run(command: str, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        argv(command, *arguments), capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_answers_without_importing_what_is_heavy(command: str) -> None:
+    code = (
+        f"import sys, atexit; sys.argv = ['nas-{command}', '--help']\n"
+        "heavy = {'torch', 'numpy', 'onnx', 'onnxruntime', 'optuna', 'scipy', 'sklearn', 'PIL', 'jinja2'}\n"
+        "atexit.register(lambda: print('HEAVY', sorted(heavy & set(sys.modules))))\n"
+        f"from nas.commands.{command} import main; main()"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert "Usage: nas-" in found.stdout
+    assert "HEAVY []" in found.stdout
+    assert not found.stderr
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options of a search whose trials take about a second."""
+    file = tmp_path_factory.mktemp("space") / "little.yaml"
+    file.write_text(SPACE)
+    return [
+        "--target-ms",
+        "1",
+        "--device",
+        "cpu",
+        "--space",
+        str(file),
+        "--epochs",
+        "1",
+        "--resolution",
+        "32",
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    out = tmp_path_factory.mktemp("runs") / "done"
+    found = run("search", *quick, "--trials", "3", "--confirm", "1", "--out", str(out), "--json")
+    assert found.returncode == 0, found.stderr
+    return out, found.stdout
+
+
+def test_a_search_leaves_its_folder_and_prints_the_best_as_json(finished: tuple[Path, str]) -> None:
+    out, text = finished
+    assert {"run.json", "study.db", "trials.csv", "candidates", "best.json", "report.html"} <= {
+        path.name for path in out.iterdir()
+    }
+    best = json.loads(text)
+    assert best == json.loads((out / "best.json").read_text())
+    assert 0 <= best["accuracy"] <= 1
+    assert best["measurement"]["blocks"] == 3
+    assert best["found"]["proxy"]["validation_images"] == 1157
+    assert not [path for path in out.rglob("*.part")]
+
+
+def test_the_best_is_exported_and_the_export_exports_again(
+    finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    out, _ = finished
+    found = run("export", str(out), "--format", "torch", "--out", str(tmp_path / "net"), "--json")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["untrained"] is True
+    again = run(
+        "export", str(tmp_path / "net"), "--format", "torch", "--out", str(tmp_path / "again"), "--json"
+    )
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["untrained"] is False
+    first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("net", "again"))
+    assert first == second
+
+
+def test_the_report_is_written_again(finished: tuple[Path, str]) -> None:
+    out, _ = finished
+    (out / "report.html").unlink()
+    found = run("report", str(out))
+    assert found.returncode == 0, found.stderr
+    assert "Accuracy over latency" in (out / "report.html").read_text()
+
+
+def test_going_on_takes_the_stored_settings_and_refuses_others_by_name(finished: tuple[Path, str]) -> None:
+    out, _ = finished
+    refused = run("search", "--resume", str(out), "--trials", "4", "--seed", "9")
+    assert refused.returncode == 2
+    assert "--seed is 9, but the run was started with 0" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def wait_for(process: subprocess.Popen[str], condition, seconds: float = 120) -> None:  # type: ignore[no-untyped-def]
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, f"ended early: {process.communicate()}"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def finished_trials(out: Path) -> int:
+    table = out / "trials.csv"
+    return table.read_text().count("COMPLETE") if table.exists() else 0
+
+
+def test_a_killed_search_goes_on_and_loses_at_most_the_trial_in_flight(
+    quick: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "killed"
+    process = subprocess.Popen(
+        argv("search", *quick, "--trials", "60", "--out", str(out)), stdout=subprocess.PIPE, text=True
+    )
+    wait_for(process, lambda: finished_trials(out) >= 3)
+    process.kill()
+    process.wait()
+    before = finished_trials(out)
+    again = run("search", "--resume", str(out), "--trials", str(before + 2), "--confirm", "2")
+    assert again.returncode == 0, again.stderr
+    rows = [line.split(",") for line in (out / "trials.csv").read_text().splitlines()[1:]]
+    lost = [row for row in rows if row[1] == "FAIL"]
+    assert len(lost) <= 1
+    assert sum(row[1] == "COMPLETE" for row in rows) == before + 2
+    for row in lost:
+        assert rows[int(row[0]) + 1][2] == row[2] or not row[2]
+
+
+@pytest.mark.parametrize("interrupts", [1, 2])
+def test_the_first_interrupt_finishes_the_trial_and_the_second_stops_now(
+    quick: list[str], tmp_path: Path, interrupts: int
+) -> None:
+    out = tmp_path / f"interrupted-{interrupts}"
+    process = subprocess.Popen(
+        argv("search", *quick, "--trials", "200", "--out", str(out)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(process, lambda: finished_trials(out) >= 1)
+    for _ in range(interrupts):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert f"nas-search --resume {out}" in output
+    assert "Traceback" not in errors
+    states = {line.split(",")[1] for line in (out / "trials.csv").read_text().splitlines()[1:]}
+    if interrupts == 1:
+        assert states <= {"COMPLETE", "PRUNED"}
+
+
+def test_full_training_says_that_it_is_not_built() -> None:
+    found = run("train", "mnasnet-a1")
+    assert found.returncode == 2
+    assert "not built yet" in found.stderr
+    assert len(found.stderr.splitlines()) == 1

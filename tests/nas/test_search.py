@@ -1,0 +1,211 @@
+import csv
+import json
+import sqlite3
+from pathlib import Path
+
+import optuna
+import pytest
+
+from candidates import RunError
+from nas.candidate import Candidate
+from nas.run_folder import COLUMNS
+from nas.samplers import names
+from nas.search import Stop
+from tests.nas.conftest import Lab, latency_of
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_run_folder_is_as_the_design_fixes_it(lab: Lab) -> None:
+    settings = lab.settings(trials=12)
+    rows = lab.search(settings)
+    table = read_csv(lab.path / "trials.csv")
+    assert tuple(table[0]) == COLUMNS
+    assert [row["state"] for row in table].count("COMPLETE") == 12
+    assert {row["on_front"] for row in table} == {"true", "false"}
+    front = {row["id"] for row in table if row["on_front"] == "true"}
+    files = {path.stem for path in (lab.path / "candidates").iterdir()}
+    assert front <= files
+    best = Candidate.load(lab.path / "best.json")
+    within = [row for row in table if row["reward"] and float(row["latency_ms"]) <= settings.target_ms]
+    assert best.reward == max(float(row["reward"]) for row in within)
+    assert best.within_target is True
+    for file in (lab.path / "candidates").iterdir():
+        values = json.loads(file.read_text())
+        assert {"architecture", "accuracy", "latency_ms", "measurement", "reward", "parameters"} <= set(
+            values
+        )
+        assert Candidate.load(file).architecture.id == file.stem
+    assert len(rows) == len(table)
+
+
+def test_the_database_holds_exactly_one_study_that_optuna_opens(lab: Lab) -> None:
+    lab.search(lab.settings())
+    url = f"sqlite:///{lab.path / 'study.db'}"
+    (name,) = optuna.get_all_study_names(url)
+    study = optuna.load_study(study_name=name, storage=url)
+    assert study.best_value == max(t.value for t in study.trials if t.value is not None)
+    assert {"id", "accuracy", "latency_ms", "parameters", "multiply_adds", "reward"} <= set(
+        study.trials[0].user_attrs
+    )
+
+
+@pytest.mark.parametrize("objective", ["soft", "hard", "pareto"])
+def test_a_candidate_far_over_the_target_is_measured_and_not_trained(lab: Lab, objective: str) -> None:
+    settings = lab.settings(target_ms=1.0, max_latency_factor=1.0, trials=5, objective=objective)
+    rows = lab.search(settings)
+    pruned = [row for row in rows if row.state == "PRUNED"]
+    assert pruned
+    assert all((row.latency_ms or 0) > 1.0 and row.accuracy is None for row in pruned)
+    assert len(lab.trained) == sum(row.evaluated for row in rows)
+
+
+def test_a_target_out_of_reach_ends_the_search_and_says_so(lab: Lab) -> None:
+    with pytest.raises(RunError, match="too slow to train, the fastest at"):
+        lab.search(lab.settings(target_ms=1e-6))
+
+
+def test_a_network_is_evaluated_once_and_answered_from_then_on(lab: Lab) -> None:
+    rows = lab.search(lab.settings(trials=150, sampler="random", max_latency_factor=100.0))
+    repeats = [row for row in rows if row.duplicate_of is not None]
+    assert repeats
+    assert len(lab.measured) == len(set(lab.measured)) == len(lab.trained)
+    by_number = {row.number: row for row in rows}
+    for row in repeats:
+        original = by_number[row.duplicate_of or 0]
+        assert (row.id, row.accuracy, row.latency_ms) == (original.id, original.accuracy, original.latency_ms)
+        assert row.state == "COMPLETE"
+        assert not row.on_front
+    assert sum(row.state == "COMPLETE" for row in rows) == 150
+
+
+def test_an_invalid_measurement_is_taken_once_more_then_used_and_flagged(lab: Lab) -> None:
+    from tests.nas.conftest import FakeMeasurement
+
+    search = lab.open(lab.settings(trials=1))
+    taken = []
+
+    def doubtful(arch: object) -> FakeMeasurement:
+        taken.append(arch)
+        return FakeMeasurement(2.0, valid=False)
+
+    object.__setattr__(search.evaluate, "measure", doubtful)
+    (row,) = search.run(Stop(print))
+    assert len(taken) == 2
+    assert row.state == "COMPLETE"
+    assert row.measurement["valid"] is False
+
+
+def test_a_failing_candidate_is_recorded_and_the_search_goes_on(lab: Lab) -> None:
+    def fail_once(count: int) -> None:
+        if count == 2 and not lab.progress.notes:
+            lab.progress.note("failed")
+            raise MemoryError("no memory\nfor this")
+
+    lab.before_training = fail_once
+    rows = lab.search(lab.settings(trials=5))
+    (failed,) = [row for row in rows if row.state == "FAIL"]
+    assert failed.failed_because == "MemoryError: no memory"
+    assert sum(row.state == "COMPLETE" for row in rows) == 5
+
+
+def test_five_failures_in_a_row_end_the_search_with_the_reason(lab: Lab) -> None:
+    def fail(count: int) -> None:
+        raise ValueError("the data are gone")
+
+    lab.before_training = fail
+    with pytest.raises(RunError, match="the data are gone"):
+        lab.search(lab.settings())
+
+
+class Killed(BaseException):
+    """Ends a search as a kill does: nothing is tidied up."""
+
+
+@pytest.mark.parametrize("sampler", names())
+def test_an_interrupted_search_goes_on_as_if_it_had_not_been(tmp_path: Path, sampler: str) -> None:
+    whole, cut = Lab(tmp_path / "whole"), Lab(tmp_path / "cut")
+    expected = whole.search(whole.settings(sampler=sampler, trials=16, seed=3))
+
+    def kill(count: int) -> None:
+        if count in (4, 11) and len(cut.progress.notes) < (1 if count == 4 else 2):
+            cut.progress.note("killed")
+            raise Killed
+
+    cut.before_training = kill
+    for _ in range(2):
+        with pytest.raises(Killed):
+            cut.search(cut.settings(sampler=sampler, trials=16, seed=3))
+    found = cut.search(cut.settings(sampler=sampler, trials=16, seed=3))
+    lost = [row for row in found if row.state == "FAIL"]
+    assert len(lost) == 2
+    for row in lost:  # the lost point is the next that is tried
+        assert next(r for r in found if r.number > row.number).id == row.id
+    assert [row.id for row in found if row.state != "FAIL"] == [row.id for row in expected]
+    assert len(cut.trained) == len(set(cut.trained))
+
+
+def test_going_on_does_not_replay_the_first_draws(lab: Lab) -> None:
+    first = lab.search(lab.settings(sampler="random", trials=6))
+    second = lab.search(lab.settings(sampler="random", trials=6))
+    assert second == first
+    lab.folder(lab.settings()).with_record(settings=lab.settings(sampler="random", trials=12).to_dict())
+    third = lab.search(lab.settings(sampler="random", trials=12))
+    assert [row.id for row in third[:6]] == [row.id for row in first]
+    assert [row.id for row in third[6:]] != [row.id for row in first]
+
+
+def test_a_trial_lost_before_its_point_was_complete_is_drawn_again_alike(tmp_path: Path) -> None:
+    whole, cut = Lab(tmp_path / "whole"), Lab(tmp_path / "cut")
+    expected = whole.search(whole.settings(sampler="random", trials=4))
+    search = cut.open(cut.settings(sampler="random", trials=4))
+    trial = search.study.ask()
+    trial.suggest_categorical("b1.op", search.space.choices[0].values)  # and then the process dies
+    found = cut.search(cut.settings(sampler="random", trials=4))
+    assert found[0].state == "FAIL"
+    assert [row.id for row in found[1:]] == [row.id for row in expected]
+
+
+def test_stopping_finishes_the_trial_that_runs(lab: Lab) -> None:
+    stop = Stop(lab.progress.note)
+
+    def ask_to_stop(count: int) -> None:
+        if count == 2:
+            stop.asked = True
+
+    lab.before_training = ask_to_stop
+    rows = lab.search(lab.settings(), stop)
+    assert rows
+    assert all(row.state != "RUNNING" for row in rows)
+    assert len(lab.trained) == 3
+
+
+def test_the_second_visit_of_a_device_replaces_the_short_measurement_everywhere(lab: Lab) -> None:
+    from nas.search import Confirmation
+    from tests.nas.conftest import FakeMeasurement
+
+    settings = lab.settings(trials=10)
+    search = lab.open(settings)
+    search.run(Stop(print))
+    confirm = Confirmation(lambda arch: FakeMeasurement(latency_of(arch) + 0.5), lab.train, settings.seed, 2)
+    rows = confirm.measure_front(search, Stop(print))
+    confirm.train_again(search, rows, Stop(print))
+    front = [row for row in rows if row.on_front]
+    assert front
+    for row in front:
+        assert row.latency_ms == pytest.approx(latency_of(row.arch()) + 0.5)
+        stored = Candidate.load(lab.path / "candidates" / f"{row.id}.json")
+        assert stored.latency_ms == row.latency_ms
+    table = {row["id"]: row for row in read_csv(lab.path / "trials.csv")}
+    assert all(float(table[str(row.id)]["latency_ms"]) == pytest.approx(row.latency_ms) for row in front)
+    assert len(search.study.user_attrs["repeats"]) == 2
+
+
+def test_the_database_survives_where_its_path_has_odd_characters(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "a b?c%20#d'e")
+    assert len(lab.search(lab.settings(trials=2))) >= 2
+    with sqlite3.connect(lab.path / "study.db") as database:
+        assert database.execute("select count(*) from studies").fetchone() == (1,)

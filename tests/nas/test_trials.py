@@ -1,0 +1,48 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nas.trials import Row, best_of, mark_front, ranked
+
+
+def row(number: int, accuracy: float, latency: float, **more: object) -> Row:
+    return Row(number, "COMPLETE", f"id{number}", accuracy, 1.0, latency, 1, 1, accuracy, **more)  # type: ignore[arg-type]
+
+
+values = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 6)), max_size=25)
+
+
+@given(values)
+def test_the_front_is_what_nothing_dominates(pairs: list[tuple[int, int]]) -> None:
+    rows = mark_front([row(i, a / 10, float(t)) for i, (a, t) in enumerate(pairs)])
+    for one in rows:
+        dominated = any(
+            (other.accuracy or 0) >= (one.accuracy or 0)
+            and (other.latency_ms or 0) <= (one.latency_ms or 0)
+            and (other.accuracy, other.latency_ms) != (one.accuracy, one.latency_ms)
+            for other in rows
+        )
+        twin = any(
+            o.number < one.number and (o.accuracy, o.latency_ms) == (one.accuracy, one.latency_ms)
+            for o in rows
+        )
+        assert one.on_front == (not dominated and not twin)
+
+
+def test_duplicates_pruned_and_failed_trials_are_on_no_front() -> None:
+    rows = mark_front(
+        [
+            row(0, 0.5, 5.0),
+            row(1, 0.9, 1.0, duplicate_of=0),
+            Row(2, "PRUNED", "x", latency_ms=0.1),
+            Row(3, "FAIL", "y", failed_because="no"),
+        ]
+    )
+    assert [r.number for r in rows if r.on_front] == [0]
+    assert [r.number for r in ranked(rows)] == [0]
+
+
+def test_the_best_is_the_highest_reward_within_else_the_nearest() -> None:
+    rows = [row(0, 0.9, 12.0), row(1, 0.8, 9.0), row(2, 0.7, 3.0)]
+    assert best_of(rows, 10.0) == (rows[1], True)
+    assert best_of(rows, 1.0) == (rows[2], False)
+    assert best_of([], 1.0) is None
