@@ -171,7 +171,7 @@ def _delta(where: str, value: object) -> Value:
 
 def _width(where: str, value: object) -> Value:
     checks.positive(where, value)
-    return checks.number(where, value, maximum=100.0)
+    return checks.number(where, value, maximum=1e4)
 
 
 _CHECKS: dict[str, Callable[[str, object], Value]] = {

@@ -180,7 +180,7 @@ SPACE = "format: 1\nchoices: {op: [mbconv3, mbconv6]}\nblocks:\n  - {stride: 1, 
         (SPACE + "name: 7\n", "name is 7; expected text"),
         (SPACE.replace("mbconv3", "mbconv0"), r"choices.op\[1\] is 'mbconv0'; expected conv, dsconv"),
         (SPACE.replace("mbconv3", "mbconv6"), r"choices.op has a value twice"),
-        (SPACE.replace("op: [", "width: [1.0e+308], op: ["), r"width\[1\] is 1e\+308; expected a number from 0 to 100"),
+        (SPACE.replace("op: [", "width: [1.0e+308], op: ["), r"width\[1\] is 1e\+308; expected a number from 0 to 10000"),
         (SPACE.replace("op: [", "width: [.inf], op: ["), r"width\[1\] is inf; expected a finite number"),
         (
             SPACE.replace("op: [", "width: [1, 99], op: [").replace("channels: 8", "channels: 90000"),
