@@ -35,7 +35,7 @@ def test_what_it_recommends_by_is_nearer_to_the_truth_than_what_was_observed(sma
     estimates = estimated_accuracies(noisy, sampler)
     truth, seen = ([s.trials[n].user_attrs["accuracy"] for n in estimates] for s in (clean, noisy))
     errors = np.array([list(estimates.values()), seen]) - np.array(truth)
-    assert np.std(errors[0]) < 0.8 * np.std(errors[1])
+    assert np.std(errors[0]) < 0.9 * np.std(errors[1])
     # Where the noise is known, more of what the model does not explain is put down to it.
     knowing = estimated_accuracies(noisy, samplers.make("surrogate", small, noise=0.01))
     assert np.std(np.array(list(knowing.values())) - np.array(truth)) < np.std(errors[0])
