@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from shlex import quote
 
-from candidates import InputError, RunError
+from candidates import Architecture, InputError, RunError
 from latency import conditions as sensors
 from latency.adb.transport import DeviceGone, Transport
 from latency.adb.workspace import ROOT, SHORT_SECONDS, Workspace
@@ -30,6 +30,7 @@ PROPERTIES = (
     "ro.product.cpu.abilist", "ro.build.fingerprint",
 )  # fmt: skip
 POLL_SECONDS = 1.0
+MAX_RETURNS = 5
 
 
 class AndroidDevice:
@@ -121,14 +122,15 @@ class AndroidDevice:
 
     def measure(self, model: Model, settings: Settings) -> Measurement:
         """As Device has it; a device that vanishes is waited for, and the measurement made again."""
-        deadline = time.monotonic() + self._device_timeout
-        while True:
+        for _ in range(MAX_RETURNS):
             try:
                 return self._measure(model, settings)
             except DeviceGone as error:
-                self._wait(error, deadline)
+                self._wait(error)
+        raise RunError(f"{self.name} vanished {MAX_RETURNS} times during one measurement; check its cable")
 
-    def _wait(self, error: DeviceGone, deadline: float) -> None:
+    def _wait(self, error: DeviceGone) -> None:
+        deadline = time.monotonic() + self._device_timeout
         while time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
             try:
@@ -140,6 +142,9 @@ class AndroidDevice:
             f"{error}; it did not come back within {self._device_timeout:.0f} s (--device-timeout), "
             "check its cable and its adb state"
         ) from None
+
+    def operation_times(self, arch: Architecture, threads: int) -> Mapping[int, float] | None:
+        return None
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -274,8 +279,5 @@ class AndroidDevice:
                     self._transport.run(f"{command} false", SHORT_SECONDS)
 
 
-def _reference(arch: object, form: str) -> bytes:
-    from candidates import Architecture
-
-    assert isinstance(arch, Architecture)
+def _reference(arch: Architecture, form: str) -> bytes:
     return Model(REFERENCE, architecture=arch).content(form)

@@ -19,7 +19,8 @@ SHORT_BURST = 16
 SHORT_MS = 3.0  # models below this get the longer bursts
 MAX_WARMUP_SECONDS = 1.0
 MIN_WARMUP = 3
-REFERENCE_BURST_MS = 30.0  # a reference's burst need not take longer
+BURST_MS = 30.0  # a small model's burst lasts as long, and a reference's need not take longer
+MAX_BURST = 1000
 
 Inference = Callable[[], object]
 
@@ -55,12 +56,14 @@ def warm_up(infer: Inference, max_seconds: float = MAX_WARMUP_SECONDS) -> list[f
 
 def burst_length(run_ms: float) -> int:
     """Runs in a burst of a model that takes `run_ms`, the dropped one included."""
-    return SHORT_BURST if run_ms < SHORT_MS else BURST
+    if run_ms >= SHORT_MS:
+        return BURST
+    return max(SHORT_BURST, min(MAX_BURST, round(BURST_MS / run_ms) + 1))
 
 
 def reference_length(run_ms: float) -> int:
     """Runs in a burst of the reference: three at least, of which the first is dropped."""
-    return max(3, min(SHORT_BURST, round(REFERENCE_BURST_MS / run_ms) + 1))
+    return max(3, min(SHORT_BURST, round(BURST_MS / run_ms) + 1))
 
 
 def block(infer: Inference, reference: Inference | None, min_runs: int, min_seconds: float) -> Block:

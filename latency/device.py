@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from candidates import RunError
+from candidates import Architecture, RunError
 from latency.folders import cache_folder
 from latency.measurement import Measurement
 from latency.model import Model
@@ -34,6 +34,14 @@ class Device(Protocol):
 
     def runtime(self, form: str) -> tuple[str, str]:
         """Name and version of what runs models of format `form` here; RunError where nothing does."""
+        ...
+
+    def opened(self) -> AbstractContextManager[None]:
+        """Keep what measuring needs on the device for several measurements."""
+        ...
+
+    def operation_times(self, arch: Architecture, threads: int) -> Mapping[int, float] | None:
+        """A profile: milliseconds by index of candidates.operations; None where there is no profiler."""
         ...
 
     def measure(self, model: Model, settings: Settings) -> Measurement:

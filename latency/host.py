@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 
+from candidates import Architecture
 from latency import machine
 from latency.bursts import Block, Inference, block
 from latency.device import alone
 from latency.measurement import Measurement
 from latency.model import Model
+from latency.profiling import operation_times
 from latency.runtimes import Runtime
 from latency.settings import Settings
 from latency.summary import Summary, median, objections, summarise
@@ -42,6 +46,15 @@ class HostDevice:
 
     def runtime(self, form: str) -> tuple[str, str]:
         return self._runtime.name, self._runtime.version()
+
+    def opened(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def operation_times(self, arch: Architecture, threads: int) -> Mapping[int, float] | None:
+        if self._runtime.form != "onnx":
+            return None
+        with alone("cpu"):
+            return operation_times(arch, threads)
 
     def measure(self, model: Model, settings: Settings) -> Measurement:
         content = model.content(self._runtime.form)

@@ -24,7 +24,7 @@ class Model:
     @property
     def formats(self) -> tuple[str, ...]:
         """The formats that this model is there in or can be written in."""
-        return ("onnx",) if self.path is None else (self.path.suffix[1:].lower(),)
+        return FORMATS if self.path is None else (self.path.suffix[1:].lower(),)
 
     @property
     def resolution(self) -> int | None:
@@ -47,7 +47,7 @@ class Model:
         if self.path is not None:
             return self._file
         assert self.architecture is not None
-        return _write(self.architecture)
+        return _write(self.architecture, form)
 
     @cached_property
     def _file(self) -> bytes:
@@ -72,8 +72,12 @@ def model_of(source: str | os.PathLike[str] | Architecture | Model, name: str | 
     return Model(name or path.name, path=path)
 
 
-def _write(arch: Architecture) -> bytes:
-    from candidates.onnx_writer import onnx_model
+def _write(arch: Architecture, form: str) -> bytes:
+    if form == "onnx":
+        from candidates.onnx_writer import onnx_model
 
-    content: bytes = onnx_model(arch).SerializeToString()
-    return content
+        content: bytes = onnx_model(arch).SerializeToString()
+        return content
+    from candidates.tflite_writer import tflite_model
+
+    return tflite_model(arch)

@@ -61,7 +61,7 @@ def read_elf(content: bytes, name: str) -> Elf:
         if struct.unpack_from(order + "I", content, start)[0] != 3:  # PT_INTERP
             continue
         place, length = (
-            struct.unpack_from(order + "Q24xQ", content, start + 8)
+            struct.unpack_from(order + "Q16xQ", content, start + 8)
             if wide
             else struct.unpack_from(order + "I8xI", content, start + 4)
         )

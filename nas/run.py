@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from candidates import Architecture
 from candidates.errors import InputError, RunError
 from nas.evaluation import Evaluator
+from nas.reward import reward
 from nas.run_folder import RunFolder, check_free, create
 from nas.search import Confirmation, Progress, Search, Stop
 from nas.settings import SearchSettings
-from nas.study import open_study, take_up_lost
+from nas.study import close, open_study, take_up_lost
+from nas.trials import Row
 
 if TYPE_CHECKING:
     from latency.device import Device
@@ -113,36 +116,52 @@ def search(
     prepared: Prepared,
     progress: Progress,
     stop: Stop,
-    after_trial: Callable[[list[Any]], None] = lambda rows: None,
-) -> list[Any]:
+    after_trial: Callable[[list[Row]], None] = lambda rows: None,
+) -> list[Row]:
     """Run or go on with a search; returns its rows. The caller holds the folder's lock."""
     from nas.samplers import make
 
     settings = folder.settings
-    sampler = make(settings.sampler, prepared.space, seed=settings.seed)
+    sampler = make(settings.sampler, prepared.space, seed=settings.seed, weight=_weight(settings))
     study = open_study(folder.database, sampler, settings.objective, create=True)
-    if take_up_lost(study, prepared.space):
-        progress.note("taking up the trial that was in flight when the search ended")
-    evaluate = Evaluator(
-        deploy=prepared.deploy,
-        measure=prepared.measure,
-        train=prepared.proxy.train,
-        most_ms=settings.target_ms * settings.max_latency_factor,
-        seed=settings.seed,
+    try:
+        if take_up_lost(study, prepared.space):
+            progress.note("taking up the trial that was in flight when the search ended")
+        evaluate = Evaluator(
+            deploy=prepared.deploy,
+            measure=prepared.measure,
+            train=prepared.proxy.train,
+            most_ms=settings.target_ms * settings.max_latency_factor,
+            seed=settings.seed,
+        )
+        found = {"proxy": prepared.proxy.describe()}
+        work = Search(folder, study, prepared.space, evaluate, found, progress, after_trial)
+        rows = work.run(stop)
+        return rows if stop.asked else _confirm(work, prepared, rows, stop)
+    finally:
+        close(study)
+
+
+def _weight(settings: SearchSettings) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """What an accuracy is multiplied by for the reward, from latencies in milliseconds."""
+    alpha, beta = settings.exponents
+    return lambda latencies: np.array(
+        [reward(1.0, latency, settings.target_ms, alpha, beta) for latency in latencies], np.float64
     )
-    found = {"proxy": prepared.proxy.describe()}
-    work = Search(folder, study, prepared.space, evaluate, found, progress, after_trial)
-    rows = work.run(stop)
-    confirm = Confirmation(
+
+
+def _confirm(work: Search, prepared: Prepared, rows: list[Row], stop: Stop) -> list[Row]:
+    """Train the best again and measure the front at length, once the trials are through."""
+    if not any(row.evaluated for row in rows):
+        raise RunError(f"no candidate could be trained; {work.folder.path}/trials.csv has each one's reason")
+    settings = prepared.settings
+    confirmation = Confirmation(
         lambda arch: prepared.measure(arch, blocks=3), prepared.proxy.train, settings.seed, settings.confirm
     )
-    if not stop.asked:
-        if not any(row.evaluated for row in rows):
-            raise RunError(f"no candidate could be trained; {folder.path}/trials.csv has each one's reason")
-        progress.note("measuring the front again, three invocations each, and the proxy's noise")
-        confirm.train_again(work, rows, stop)
-        rows = confirm.measure_front(work, stop)
-    folder.write(rows, found)
+    work.progress.note("measuring the front again, three invocations each, and the proxy's noise")
+    confirmation.train_again(work, rows, stop)
+    rows = confirmation.measure_front(work, stop)
+    work.folder.write(rows, work.found)
     return rows
 
 

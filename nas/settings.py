@@ -27,7 +27,7 @@ class SearchSettings:
     device: str = "auto"
     threads: int = 1
     data: str = "digits"
-    sampler: str = "tpe"
+    sampler: str = "surrogate"
     objective: str = "soft"
     alpha: float | None = None
     beta: float | None = None

@@ -184,12 +184,34 @@ def _open(serial: str) -> Any:
     where = split_address(serial)
     if where is None:
         try:
-            return AdbDeviceUsb(serial=serial)
+            return _telling(AdbDeviceUsb)(serial=serial)
         except Exception as error:
             raise InputError(
                 f"{serial!r} is neither host:port nor a phone on USB that can be opened: {error}"
             ) from None
-    return AdbDevice(_tcp_transport(*where), default_transport_timeout_s=CONNECT_SECONDS)
+    return _telling(AdbDevice)(_tcp_transport(*where), default_transport_timeout_s=CONNECT_SECONDS)
+
+
+def _telling(kind: Any) -> Any:
+    """adb-shell's device `kind`, but one that hears a refusal in the middle of a push.
+
+    adb-shell drops what the device writes while it waits for an acknowledgement, and would wait for ever.
+    """
+    from adb_shell import constants
+    from adb_shell.adb_message import AdbMessage
+    from adb_shell.exceptions import PushFailedError
+
+    class Telling(kind):  # type: ignore[misc]
+        def _filesync_flush(self, adb_info: Any, filesync_info: Any) -> None:
+            content = filesync_info.send_buffer[: filesync_info.send_idx]
+            message = AdbMessage(constants.WRTE, adb_info.local_id, adb_info.remote_id, content)
+            self._io_manager.send(message, adb_info)
+            command, data = self._read_until([constants.OKAY, constants.WRTE], adb_info)
+            if command == constants.WRTE:
+                raise PushFailedError(bytes(data).removeprefix(b"FAIL")[4:])
+            filesync_info.send_idx = 0
+
+    return Telling
 
 
 def _tcp_transport(host: str, port: int) -> Any:

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.commands.app import SETTINGS, run
+from nas.commands.app import new_app, run
 
 if TYPE_CHECKING:
+    from latency.device import Device
     from latency.measurement import Measurement
     from latency.model import Model
+    from latency.settings import Settings
 
-measure_app = typer.Typer(add_completion=False, context_settings=SETTINGS)
+measure_app = new_app()
+COOL_DOWN_SECONDS = 10.0
 
 
 def main() -> None:
     """The entry point: a first word that is a subcommand wins over a model of that name."""
-    from typer.main import get_command
-
     from nas.commands.latency_tools import NAMES, app
 
-    chosen = app if sys.argv[1:2] and sys.argv[1] in NAMES else measure_app
-    command: Any = get_command(chosen)
-    run(command, "nas-latency")
+    run(app if sys.argv[1:2] and sys.argv[1] in NAMES else measure_app, "nas-latency")
 
 
 @measure_app.command(
@@ -45,6 +45,19 @@ def measure(
     no_reference: Annotated[
         bool, typer.Option("--no-reference", help="Do not correct for the machine's drift.")
     ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what the store knows.")] = False,
+    retry_invalid: Annotated[
+        int, typer.Option(help="Measure again, after a pause, up to this often while invalid.", min=0)
+    ] = 0,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Measure the models in turn and compare them with the first.")
+    ] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Where the time goes, layer by layer, on this machine.")
+    ] = False,
+    chart: Annotated[
+        Path | None, typer.Option(help="With --profile: write a bar chart to this .svg file.")
+    ] = None,
     runner: Annotated[
         Path | None, typer.Option(help="A benchmark_model or nas-runner built for the phone.")
     ] = None,
@@ -54,19 +67,94 @@ def measure(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Measure how long models take on a device."""
-    from latency.measuring import measure as measure_one
+    from candidates import InputError
     from latency.registry import AUTO, automatic, resolve
+    from latency.settings import Settings
 
+    found = [model(text, resolution) for text in models]
+    counts = thread_counts(threads)
+    if chart is not None and (not profile or chart.suffix != ".svg"):
+        raise InputError(f"--chart {str(chart)!r}: expected --profile and a file name that ends in .svg")
+    if profile:
+        _profile(found, counts[0], device, chart, as_json)
+        return
     if device == AUTO:
         device, why = automatic()
         print(why, file=sys.stderr)
     where = resolve(device, runner, device_timeout)
-    found = [model(text, resolution) for text in models]
-    counts = thread_counts(threads)
-    results = [
-        measure_one(m, where, n, blocks=blocks, reference=not no_reference) for m in found for n in counts
-    ]
+    if compare:
+        _compare(found, where, Settings(counts[0], 1, reference=not no_reference), as_json)
+        return
+    results = []
+    for one in found:
+        for count in counts:
+            settings = Settings(count, blocks, reference=not no_reference)
+            results.append(_measured(one, where, settings, fresh, retry_invalid))
     show(results, as_json)
+
+
+def _measured(one: Model, where: Device, settings: Settings, fresh: bool, retries: int) -> Measurement:
+    from latency.store import Store, measured
+
+    store = Store()
+    result, known = measured(one, where, settings, store, fresh)
+    if known:
+        print(f"{one.name}: measured at {result.measured_at} (--fresh measures again)", file=sys.stderr)
+    for _ in range(retries):
+        if result.valid:
+            break
+        print(f"{one.name}: {'; '.join(result.reasons)}; once more after a pause", file=sys.stderr)
+        time.sleep(COOL_DOWN_SECONDS)
+        result, _ = measured(one, where, settings, store, fresh=True)
+    return result
+
+
+def _compare(found: list[Model], where: Device, settings: Settings, as_json: bool) -> None:
+    from latency.comparing import compare
+
+    results, comparisons = compare(found, where, settings)
+    if as_json:
+        print_json(
+            {
+                "format": 1,
+                "measurements": [m.to_dict() for m in results],
+                "comparisons": [c.to_dict() for c in comparisons],
+            }
+        )
+        return
+    show(results, as_json=False)
+    for c in comparisons:
+        word = ("slower" if c.ratio > 1 else "faster") if c.differs else "no different"
+        print(
+            f"{c.model} takes {c.ratio:.3f} times as long as {c.baseline} (95 %: {c.interval[0]:.3f} to "
+            f"{c.interval[1]:.3f}, {c.rounds} rounds): {word}"
+        )
+
+
+def _profile(found: list[Model], threads: int, device: str, chart: Path | None, as_json: bool) -> None:
+    from candidates import InputError
+    from candidates.files import write_text
+    from latency.chart import svg
+    from latency.profiling import by_layer, profile, to_dicts
+
+    if device != "cpu":
+        raise InputError(f"--profile is for --device cpu (ONNX Runtime on this machine), not {device!r}")
+    if len(found) != 1:
+        raise InputError(f"--profile takes one model, not {len(found)}")
+    nodes = profile(found[0], threads)
+    layers = by_layer(nodes)
+    if chart is not None:
+        write_text(chart, svg(f"{found[0].name}, {threads} thread(s)", layers))
+    if as_json:
+        print_json(
+            {"format": 1, "model": found[0].name, "nodes": to_dicts(nodes), "layers": to_dicts(layers)}
+        )
+        return
+    width = max(len(layer.name) for layer in layers)
+    print(f"{'layer':<{width}}         ms  share")
+    for layer in layers:
+        bar = "█" * round(40 * layer.ms / max(x.ms for x in layers))
+        print(f"{layer.name:<{width}}  {layer.ms:>9.3f}  {layer.share:>5.1%}  {bar}")
 
 
 def thread_counts(text: str) -> list[int]:
@@ -83,35 +171,22 @@ def model(text: str, resolution: int | None = None) -> Model:
     """A model from a path, a named architecture or a candidate."""
     from candidates import InputError
     from latency.model import FORMATS, Model, model_of
+    from nas.find_candidate import find_candidate
 
     if Path(text).suffix[1:].lower() in FORMATS:
         if resolution is not None:
             raise InputError(f"--resolution is for architectures; {text} has its input size in the file")
         return model_of(text)
-    arch = _architecture(text)
+    arch = find_candidate(text).architecture
     if resolution is not None:
         arch = arch.for_input(resolution)
     return Model(arch.name or arch.id, architecture=arch)
 
 
-def _architecture(text: str) -> Any:
-    from candidates import Architecture, InputError, zoo
-
-    if text in zoo.names():
-        return zoo.load(text)
-    if Path(text).is_file():
-        return Architecture.load(text)
-    raise InputError(
-        f"model {text!r} is neither a file nor one of {', '.join(zoo.names())}; "
-        "expected an .onnx or .tflite file, or a candidate"
-    )
-
-
 def show(results: list[Measurement], as_json: bool) -> None:
     """Print measurements: one JSON list, or a table with what is wrong with each below it."""
     if as_json:
-        json.dump([m.to_dict() for m in results], sys.stdout, indent=2)
-        print()
+        print_json([m.to_dict() for m in results])
         return
     width = max(len("model"), *(len(m.model) for m in results))
     print(f"{'model':<{width}}  threads  median ms    p5 ms   p95 ms     CV  runs  on")
@@ -122,3 +197,9 @@ def show(results: list[Measurement], as_json: bool) -> None:
         )
         for reason in m.reasons:
             print(f"{'':<{width}}  invalid: {reason}")
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    json.dump(value, sys.stdout, indent=2)
+    print()

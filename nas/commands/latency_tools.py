@@ -1,18 +1,22 @@
-"""nas-latency's subcommands: devices, build-runner."""
+"""nas-latency's subcommands: devices, build-runner, history, calibrate."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas.commands.app import SETTINGS
+from nas.commands.app import new_app
+from nas.commands.latency import model, print_json
 
-app = typer.Typer(add_completion=False, context_settings=SETTINGS, no_args_is_help=True)
-NAMES = ("devices", "build-runner")
+if TYPE_CHECKING:
+    from latency.measurement import Measurement
+    from latency.predictor import Predictor
+
+app = new_app()
+NAMES = ("devices", "build-runner", "history", "calibrate")
 
 
 @app.command()
@@ -24,15 +28,13 @@ def devices(
 
     found = fitness()
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     for entry in found:
         print(f"{entry['device']}  {entry['description']}")
         print(f"    runs {', '.join(entry['formats']) or 'nothing yet'}")
-        for problem in entry["problems"]:
+        for problem in entry["problems"] or ["fit to measure"]:
             print(f"    {problem}")
-        if not entry["problems"]:
-            print("    fit to measure")
 
 
 @app.command("build-runner")
@@ -60,11 +62,143 @@ def build_runner(
         raise InputError("--ndk and --compiler name two compilers; give one of them")
     path = build(compiler_of(ndk, abi, api) if ndk else compiler or "cc", library)
     if as_json:
-        _print_json({"format": 1, "runner": str(path), "target": path.parent.name})
+        print_json({"format": 1, "runner": str(path), "target": path.parent.name})
     else:
         print(f"built {path} for {path.parent.name}, with ONNX Runtime's library beside it")
 
 
-def _print_json(value: Any) -> None:
-    json.dump(value, sys.stdout, indent=2)
-    print()
+@app.command()
+def history(
+    text: Annotated[str, typer.Argument(metavar="MODEL", help="An .onnx or .tflite file, or a candidate.")],
+    resolution: Annotated[int | None, typer.Option(help="The architecture's input size.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """How a model's latency moved over time."""
+    from latency.store import Store
+
+    found = Store().history(model(text, resolution).digest())
+    if as_json:
+        print_json([m.to_dict() for m in found])
+        return
+    if not found:
+        print(f"{text} was not measured yet")
+    for m in found:
+        note = "" if m.valid else f"  invalid: {'; '.join(m.reasons)}"
+        print(
+            f"{m.measured_at}  {m.latency_ms:>9.3f} ms  CV {m.cv:>5.1%}  {m.threads} thread(s)  "
+            f"{m.device}, {m.runtime} {m.runtime_version}{note}"
+        )
+
+
+@app.command()
+def calibrate(
+    device: Annotated[str, typer.Option(help="cpu, cpu:litert, auto, or an attached phone.")] = "cpu",
+    space: Annotated[str, typer.Option(help="The space to cover: a name, or a YAML file.")] = "mnasnet",
+    samples: Annotated[int, typer.Option(help="Architectures to measure and fit to.")] = 60,
+    held_out: Annotated[int, typer.Option(help="Others to measure and judge the fit on.")] = 12,
+    threads: Annotated[int, typer.Option(help="Number of threads.", min=1)] = 1,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Another device's predictor, to adapt with few samples.")
+    ] = None,
+    from_table: Annotated[
+        Path | None, typer.Option(help="Fit to published numbers: model,width,resolution,latency_ms (CSV).")
+    ] = None,
+    leave_one_out: Annotated[
+        bool, typer.Option("--leave-one-out", help="With --from-table: judge by leaving out each row.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write the predictor (default: the user's cache folder).")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides which architectures are measured.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Fit a predictor of a device's latency to measurements on it, or to a published table."""
+    from candidates import InputError
+
+    if from_table is not None:
+        _from_table(from_table, leave_one_out, out, as_json)
+        return
+    if leave_one_out:
+        raise InputError("--leave-one-out goes with --from-table FILE")
+    from latency.calibration import calibrate as fit
+    from latency.predictor import Predictor, stored_path
+    from latency.registry import AUTO, automatic, resolve
+    from search_space import load_space
+
+    if device == AUTO:
+        device, why = automatic()
+        print(why, file=sys.stderr)
+    prior = Predictor.load(start_from) if start_from else None
+    where, found_space = resolve(device), load_space(space)
+    predictor = fit(where, found_space, samples, held_out, threads, seed, prior, space, _progress)
+    path = out or stored_path(predictor.device, threads, predictor.fingerprint)
+    _save(predictor, path)
+    if as_json:
+        print_json({"format": 1, "predictor": str(path), **_summary(predictor)})
+        return
+    print(f"wrote {path} ({predictor.samples} samples, {predictor.seconds:.0f} s)")
+    if q := predictor.quality:
+        print(
+            f"on {q['count']} held-out architectures: {q['within_5']:.0%} within ±5 %, {q['within_10']:.0%} "
+            f"within ±10 %, RMSPE {q['rmspe']:.1%}, Spearman {q['spearman']:.3f}"
+        )
+
+
+def _progress(done: int, total: int, m: Measurement) -> None:
+    print(f"{done}/{total}  {m.latency_ms:.2f} ms{'' if m.valid else '  (in doubt)'}", file=sys.stderr)
+
+
+def _save(predictor: Predictor, path: Path) -> None:
+    from candidates import InputError
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
+    predictor.save(path)
+
+
+def _summary(predictor: Predictor) -> dict[str, object]:
+    return {
+        "device": predictor.device,
+        "samples": predictor.samples,
+        "seconds": predictor.seconds,
+        "source": predictor.source,
+        "spread": predictor.spread,
+        "held_out": dict(predictor.quality),
+    }
+
+
+def _from_table(path: Path, judge: bool, out: Path | None, as_json: bool) -> None:
+    from latency.table import fit_table, leave_one_out, read_table
+
+    rows = read_table(path)
+    predictor = fit_table(rows, device=path.stem)
+    if out is not None:
+        _save(predictor, out)
+    judged = leave_one_out(rows) if judge else None
+    if as_json:
+        document: dict[str, object] = {"format": 1, **_summary(predictor), "count": len(rows)}
+        if judged is not None:
+            document |= {
+                "mean_error": judged.mean_error,
+                "max_error": judged.max_error,
+                "within_10": judged.within_10,
+                "outliers": [
+                    {"row": i + 1, "model": rows[i].architecture.name, "error": judged.errors[i]}
+                    for i in judged.outliers
+                ],
+            }
+        print_json(document)
+        return
+    print(f"fitted to {len(rows)} published rows of {path}: latencies from it are modelled, never measured")
+    if judged is not None:
+        print(
+            f"leaving out each row: mean error {judged.mean_error:.1%}, largest {judged.max_error:.1%}, "
+            f"{judged.within_10} of {len(rows)} within ±10 %"
+        )
+        for i in judged.outliers:
+            name, ms = rows[i].architecture.name, rows[i].latency_ms
+            print(f"    outlier: {name}, {ms:g} ms published, modelled {judged.errors[i]:+.0%} off")
+    if out is not None:
+        print(f"wrote {out}")

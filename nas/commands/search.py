@@ -46,7 +46,9 @@ def search(
     space: Annotated[str, typer.Option(help="A named space or a YAML file.")] = "mnasnet",
     trials: Annotated[int, typer.Option(help="Complete trials in all, a resumed run's included.")] = 30,
     objective: Annotated[str, typer.Option(help="soft, hard or pareto.")] = "soft",
-    sampler: Annotated[str, typer.Option(help="How points are chosen: tpe, nsga2, random, …")] = "tpe",
+    sampler: Annotated[
+        str, typer.Option(help="How points are chosen: surrogate, evolution, ppo, tpe, nsga2 or random.")
+    ] = "surrogate",
     alpha: Annotated[
         float | None, typer.Option(help="The reward's exponent within the target [the objective's].")
     ] = None,

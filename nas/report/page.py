@@ -9,9 +9,9 @@ from typing import Any
 from candidates.files import write_text
 from nas.progress import milliseconds, outcome, percent
 from nas.report.drawing import block_words, draw
-from nas.report.plots import best_so_far, front_plot
+from nas.report.plots import best_so_far, front_plot, target_shown
 from nas.run_folder import RunFolder, open_run
-from nas.study import open_study
+from nas.study import close, open_study
 from nas.trials import Row, best_of, ranked, rows_of
 
 TOP = 5  # architectures that are drawn
@@ -24,6 +24,7 @@ def write_report(folder: str | Path) -> Path:
     study = open_study(run.database, None, run.settings.objective, create=False)
     attrs = study.user_attrs
     rows = rows_of(study.get_trials(deepcopy=False), run.settings, attrs.get("final"))
+    close(study)
     path = run.path / "report.html"
     write_text(path, render(run, rows, attrs))
     return path
@@ -59,6 +60,7 @@ def render(run: RunFolder, rows: list[Row], attrs: Mapping[str, Any]) -> str:
         alike=_alike(best, rows, noise),
         front_svg=Markup(front_plot(rows, settings.target_ms, best)),
         progress_svg=Markup(best_so_far(rows, settings.target_ms)),
+        target_hidden=not target_shown(rows, settings.target_ms),
         drawings=drawings,
         counts=_counts(rows),
         doubtful=[row for row in rows if row.on_front and not row.measurement.get("valid", True)],

@@ -15,8 +15,7 @@ def front_plot(rows: Sequence[Row], target_ms: float, best: Row | None) -> str:
     if not shown:
         return ""
     latencies = [row.latency_ms or 0.0 for row in shown]
-    # A target that is far away would squeeze everything else into a corner; the caption then tells it.
-    near = max(latencies) * 2 >= target_ms
+    near = target_shown(rows, target_ms)
     x = x_axis([*latencies, target_ms] if near else latencies)
     y = y_axis([row.accuracy or 0.0 for row in shown])
     front = sorted((row for row in shown if row.on_front), key=lambda row: row.latency_ms or 0.0)
@@ -40,6 +39,11 @@ def front_plot(rows: Sequence[Row], target_ms: float, best: Row | None) -> str:
         )
     summary = f"Accuracy over latency of {len(shown)} candidates; {len(front)} are on the front."
     return frame(x, y, "latency, ms", "accuracy", percent_tick, "\n".join(parts), summary)
+
+
+def target_shown(rows: Sequence[Row], target_ms: float) -> bool:
+    """Whether the target is in the plot: one far away would squeeze all else into a corner."""
+    return 2 * max((row.latency_ms or 0.0 for row in rows if row.evaluated), default=0.0) >= target_ms
 
 
 def _spread(row: Row, x: Axis, y: Axis) -> str:
