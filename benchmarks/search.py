@@ -168,6 +168,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def read(row: dict[str, Any]) -> Result:
+    """A Result from its JSON."""
+    return Result(**{**row, "regret": {int(count): value for count, value in row["regret"].items()}})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", help="NAS-Bench-Macro's JSON file (for the space macro)")
@@ -178,8 +183,15 @@ def main() -> None:
     parser.add_argument("--spaces", default="macro", help="of macro, synthetic-1e6, synthetic-1e18")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--json", type=Path, help="write the rows here too")
-    parser.add_argument("--runs-json", type=Path, help="write every run here too")
+    parser.add_argument("--runs-json", type=Path, help="write every run here too, for --merge")
+    parser.add_argument("--merge", type=Path, nargs="+", help="run nothing; sum up these --runs-json files")
     options = parser.parse_args()
+    if options.merge:
+        rows = summary([read(row) for path in options.merge for row in json.loads(path.read_text())])
+        print(table(rows))
+        if options.json:
+            options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        return
     jobs = [
         (space, options.data, name, objective, seed)
         for space in options.spaces.split(",")

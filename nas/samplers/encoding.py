@@ -13,6 +13,7 @@ from search_space.choice import Value
 
 Prior = Callable[[Sequence[Point]], Array]
 
+_KEPT = 50_000  # rows, some 30 MB
 _REFERENCE = 256  # random points whose features decide what "0" and "1" mean
 
 
@@ -44,6 +45,8 @@ class Encoding:
         plain = self._view.canonical(point)
         key = tuple(plain.values())
         if key not in self._rows:
+            if len(self._rows) >= _KEPT:
+                self._rows.clear()
             chosen = [number for choice, rows in self._columns for number in _at(choice, rows, plain)]
             known = np.array(self._known(plain), dtype=float)
             self._rows[key] = np.array([*chosen, *((known[self._used] - self._mean) / self._spread)])
