@@ -28,7 +28,7 @@ def test_the_macro_space_has_3969_networks_of_which_one_is_best():
 
 @needs_data
 def test_a_run_counts_each_network_once_and_its_regret_is_none_at_the_best():
-    result = search.run(("macro", DATA, "tpe", "soft", 1))
+    result = search.run(search.Job("macro", DATA, "tpe", "soft", 1))
     assert set(result.regret) == set(search.EVALUATIONS)
     assert all(regret >= 0 for regret in result.regret.values())
     assert result.duplicates > 0
