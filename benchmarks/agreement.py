@@ -19,7 +19,7 @@ from candidates.tflite_writer import tflite_model
 from latency.comparing import interval
 from latency.summary import median
 
-RUNS, WARMUP = 100, 20
+RUNS, WARMUP = 400, 50  # as long as ours
 
 
 def main():

@@ -16,9 +16,10 @@ from random import Random
 
 import numpy as np
 
-from latency.calibration import Measured, common_speed, covering, fit, measured, random_architectures
+from latency.calibration import BLOCKS, Measured, common_speed, covering, fit, measured, random_architectures
 from latency.fitting import quality
 from latency.measurement import Measurement
+from latency.model import model_of
 from latency.registry import resolve
 from latency.settings import Settings
 from search_space import load_space
@@ -58,13 +59,14 @@ class Kept:
     def measure(self, use, arch, profiled=False):
         if (use, arch.id) not in self.found:
             start = time.monotonic()
-            settings = Settings(blocks=1)
+            settings = Settings(blocks=BLOCKS if profiled else 1)
             if profiled:
                 (one,) = measured(self.device, [arch], settings)
             else:
-                from latency.model import model_of
-
-                one = Measured(arch, self.device.measure(model_of(arch), settings), {})
+                found = self.device.measure(model_of(arch), settings)
+                if not found.valid:  # once more, as the search does it
+                    found = self.device.measure(model_of(arch), settings)
+                one = Measured(arch, found, {})
             self.keep(use, one, time.monotonic() - start)
         entry = self.found[use, arch.id]
         times = {int(k): v for k, v in entry["operations"].items()}
@@ -140,16 +142,28 @@ def line(fitted, y, archs):
 
 
 def one_hot(space, fitted, y, archs):
-    """A column for each value of each choice; ridge regression on relative errors."""
+    """A column for each value of each choice; ridge regression on relative errors, the ridge by 5-fold CV."""
     points = [dict(space.encode(f.architecture)) for f in fitted]
     columns = sorted({(k, str(v)) for point in points for k, v in point.items()})
 
     def rows(many):
         return np.array([[1.0, *(float(str(p.get(k)) == v) for k, v in columns)] for p in many])
 
-    x = rows(points) / y[:, None]
-    gram = x.T @ x + 1e-4 * np.eye(x.shape[1])
-    weights = np.linalg.solve(gram, x.T @ np.ones(len(y)))
+    def solve(x, y, ridge):
+        penalty = ridge * np.eye(x.shape[1]) / np.mean(y) ** 2
+        penalty[0, 0] = 0.0  # the common part is not drawn to nothing
+        z = x / y[:, None]
+        return np.linalg.solve(z.T @ z + penalty, z.T @ np.ones(len(y)))
+
+    x, folds = rows(points), np.arange(len(y)) % 5
+
+    def error(ridge):
+        parts = [
+            x[folds == f] @ solve(x[folds != f], y[folds != f], ridge) / y[folds == f] - 1 for f in range(5)
+        ]
+        return np.mean(np.concatenate(parts) ** 2)
+
+    weights = solve(x, y, min((0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0), key=error))
     return rows([dict(space.encode(arch)) for arch in archs]) @ weights
 
 

@@ -19,6 +19,7 @@ from candidates.rounding import round_channels
 
 FORMAT = 1
 PADDINGS = ("symmetric", "same")
+MOST_LAYERS = 10_000
 SMALL_INPUT = 64  # inputs up to this size have strides removed by `for_input`
 
 
@@ -51,8 +52,13 @@ class Architecture:
         checks.one_of("activation", self.activation, ACTIVATIONS)
         checks.one_of("padding", self.padding, PADDINGS)
         checks.positive("bn_epsilon", self.bn_epsilon)
+        if self.name is not None and not checks.text("name", self.name).isprintable():
+            raise InputError(f"name is {checks.shown(self.name)}; expected text in one line")
         if not self.blocks:
             raise InputError("an architecture needs at least one block")
+        layers = sum(block.repeats for block in self.blocks)
+        if layers > MOST_LAYERS:
+            raise InputError(f"the blocks have {layers} layers; expected at most {MOST_LAYERS}")
         self._check_channels()
         height, width = self._total_stride()
         if self.resolution < max(height, width):
@@ -202,11 +208,7 @@ class Architecture:
     @classmethod
     def from_json(cls, text: str) -> Architecture:
         """Read what `to_json` wrote; raises InputError for anything else."""
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"an architecture's JSON cannot be read: {error}") from None
-        return cls.from_dict(checks.mapping("an architecture's JSON", values))
+        return cls.from_dict(checks.parsed_json("an architecture's text", text))
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> Architecture:
@@ -218,8 +220,6 @@ class Architecture:
             raise InputError("the architecture has no blocks; expected a list of block strings")
         settings: dict[str, Any] = {name: values[name] for name in names if name in values}
         blocks = checks.sequence("blocks", settings.pop("blocks"))
-        if settings.get("name") is not None:
-            checks.text("name", settings["name"])
         arch = cls.from_blocks([checks.text("a block", block) for block in blocks], **settings)
         if "id" in values and values["id"] != arch.id:
             raise InputError(f"the architecture's id is {values['id']!r} but its blocks give {arch.id}")

@@ -22,6 +22,14 @@ OPERATIONS = ("conv", "mbconv")
 SKIPS = ("none", "identity", "pool")
 ACTIVATIONS = ("relu", "relu6", "hswish", "swish")
 
+_MOST = {
+    "repeats": 10_000,
+    "kernel": 999,
+    "expansion": 1000,
+    "in_channels": 1_000_000,
+    "out_channels": 1_000_000,
+}
+
 
 @dataclass(frozen=True)
 class Block:
@@ -45,11 +53,15 @@ class Block:
     activation: str = "relu"
 
     def __post_init__(self) -> None:
-        for name in ("repeats", "kernel", "expansion", "in_channels", "out_channels"):
-            checks.integer(name, getattr(self, name), maximum=1_000_000)
+        for name, most in _MOST.items():
+            checks.integer(name, getattr(self, name), maximum=most)
         if self.kernel % 2 == 0:
             raise InputError(f"kernel is {self.kernel}; expected an odd number, so that padding is symmetric")
-        if len(self.stride) != 2 or any(s not in (1, 2) for s in self.stride):
+        if (
+            not isinstance(self.stride, tuple)
+            or len(self.stride) != 2
+            or any(s not in (1, 2) for s in self.stride)
+        ):
             raise InputError(f"stride is {self.stride}; expected (height, width), each 1 or 2")
         checks.number("se", self.se, 0.0, 1.0)
         checks.one_of("skip", self.skip, SKIPS)
@@ -63,13 +75,15 @@ class Block:
         """Read a block string; an InputError quotes the wrong token and says what was expected."""
         if not isinstance(text, str):
             raise InputError(
-                f"block {text!r} is not text; expected a block string such as r1_k3_s11_e1_i32_o16"
+                f"block {checks.shown(text)} is not text; expected a block string such as r1_k3_s11_e1_i32_o16"
             )
         values: dict[str, Any] = {}
         for token in text.split("_"):
             field, value = _parse_token(text, token)
             if field in values:
-                raise InputError(f"block {text!r}: token {token!r} sets {field} a second time")
+                raise InputError(
+                    f"block {checks.shown(text)}: token {checks.shown(token)} sets {field} a second time"
+                )
             values[field] = value
         separable = values.get("operation") == "dsconv"
         if separable:
@@ -77,16 +91,18 @@ class Block:
         if separable or values.get("operation") == "conv":
             values.setdefault("expansion", 1)
         if separable and values["expansion"] != 1:
-            raise InputError(f"block {text!r}: a depthwise-separable block (dsconv) has expansion 1")
+            raise InputError(
+                f"block {checks.shown(text)}: a depthwise-separable block (dsconv) has expansion 1"
+            )
         for field, letter in _REQUIRED.items():
             if field not in values:
                 raise InputError(
-                    f"block {text!r} has no token for {field}; expected {letter}, as in {_EXAMPLE}"
+                    f"block {checks.shown(text)} has no token for {field}; expected {letter}, as in {_EXAMPLE}"
                 )
         try:
             return cls(**values)
         except InputError as error:
-            raise InputError(f"block {text!r}: {error}") from None
+            raise InputError(f"block {checks.shown(text)}: {error}") from None
 
     def __str__(self) -> str:
         tokens = [
@@ -129,13 +145,18 @@ def _stride(digits: str) -> tuple[int, int]:
 
 # letter: field, what its value looks like, how to read it, what to say when it does not fit
 _LETTERS: dict[str, tuple[str, re.Pattern[str], Callable[[str], Any], str]] = {
-    "r": ("repeats", re.compile(r"[1-9]\d{0,5}"), int, "a whole number above 0, such as r3"),
-    "k": ("kernel", re.compile(r"\d{0,2}[13579]"), int, "an odd number, such as k3"),
-    "s": ("stride", re.compile(r"[12]{2}"), _stride, "two digits of 1 or 2 (height, width), such as s22"),
-    "e": ("expansion", re.compile(r"[1-9]\d{0,5}"), int, "a whole number above 0, such as e6"),
-    "i": ("in_channels", re.compile(r"[1-9]\d{0,5}"), int, "a whole number above 0, such as i16"),
-    "o": ("out_channels", re.compile(r"[1-9]\d{0,5}"), int, "a whole number above 0, such as o24"),
-    "se": ("se", re.compile(r"\d+(\.\d+)?(e-?\d+)?"), float, "a ratio from 0 to 1, such as se0.25"),
+    "r": ("repeats", re.compile(r"[1-9]\d{0,5}", re.ASCII), int, "a whole number above 0, such as r3"),
+    "k": ("kernel", re.compile(r"\d{0,2}[13579]", re.ASCII), int, "an odd number, such as k3"),
+    "s": (
+        "stride",
+        re.compile(r"[12]{2}", re.ASCII),
+        _stride,
+        "two digits of 1 or 2 (height, width), such as s22",
+    ),
+    "e": ("expansion", re.compile(r"[1-9]\d{0,5}", re.ASCII), int, "a whole number above 0, such as e6"),
+    "i": ("in_channels", re.compile(r"[1-9]\d{0,5}", re.ASCII), int, "a whole number above 0, such as i16"),
+    "o": ("out_channels", re.compile(r"[1-9]\d{0,5}", re.ASCII), int, "a whole number above 0, such as o24"),
+    "se": ("se", re.compile(r"\d+(\.\d+)?(e-?\d+)?", re.ASCII), float, "a ratio from 0 to 1, such as se0.25"),
 }
 
 
@@ -147,9 +168,11 @@ def _parse_token(text: str, token: str) -> tuple[str, Any]:
             field, pattern, read, expected = _LETTERS[letters]
             value = token[len(letters) :]
             if not pattern.fullmatch(value) or not math.isfinite(float(value)):
-                raise InputError(f"block {text!r}: token {token!r}: expected {expected}")
+                raise InputError(
+                    f"block {checks.shown(text)}: token {checks.shown(token)}: expected {expected}"
+                )
             return field, read(value)
     raise InputError(
-        f"block {text!r}: token {token!r} is unknown; expected r, k, s, e, i, o or se with a value, "
+        f"block {checks.shown(text)}: token {checks.shown(token)} is unknown; expected r, k, s, e, i, o or se with a value, "
         f"or one of {', '.join(sorted(_WORDS))}, as in {_EXAMPLE}"
     )

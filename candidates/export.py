@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from html import escape
 from io import StringIO
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from candidates import network as network_module
 from candidates.architecture import Architecture
 from candidates.errors import InputError, RunError
-from candidates.files import replaced, write_text
+from candidates.files import made_folders, replaced, write_text
 
 if TYPE_CHECKING:
     from candidates.network import Network
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 OPSET = 20
 TOLERANCE = 1e-4  # the largest difference between the logits of PyTorch and of an exported float model
 FORMATS = ("torch", "onnx")
+MOST_BYTES = 32 * 10**9
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,31 @@ class Exported:
 
 def load_network(arch: Architecture, weights: Path | None) -> Network:
     """`arch` in eval mode with the weights of a safetensors file, or untrained (seed 0) without one."""
-    if weights is None:
-        return network_module.build_network(arch.spec(), seed=0).eval()
+    _check_size(arch)
     net = network_module.build_network(arch.spec(), seed=0)
+    if weights is None:
+        return net.eval()
     try:
         net.load_state_dict(network_module.read_safetensors(weights))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{weights} does not hold the weights of architecture {arch.id}: {line}") from None
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
+        # PyTorch's first line says that there are errors, the next ones which.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[min(1, len(lines) - 1)] if lines else type(error).__name__
+        raise InputError(
+            f"{weights} does not hold the weights of architecture {arch.id}: {shorten(reason, 160)}; "
+            "give the folder that its training or export wrote"
+        ) from None
     return net.eval()
+
+
+def _check_size(arch: Architecture) -> None:
+    """Refuse what no machine of ours could hold, before memory runs out on it."""
+    needed = 4 * arch.parameters() + 3 * arch.peak_activation_bytes()
+    if needed > MOST_BYTES:
+        raise InputError(
+            f"architecture {arch.name or arch.id} needs {needed / 1e9:,.0f} GB for its weights and activations; "
+            f"expected at most {MOST_BYTES / 1e9:.0f} GB"
+        )
 
 
 def export_torch(
@@ -56,13 +74,17 @@ def export_torch(
 
     `model.py` needs torch alone: `from model import load; net = load()`. `details` are lines for the README.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     write_text(folder / "model.py", Path(network_module.__file__).read_text(encoding="utf-8"))
     values = {**json.loads(arch.to_json()), "id": arch.id, "spec": arch.spec()}
     write_text(folder / "architecture.json", json.dumps(values, indent=1) + "\n")
     with replaced(folder / "model.safetensors") as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in net.state_dict().items()}, temporary)
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in net.state_dict().items()}, temporary)
+        except SafetensorError as error:  # what the system said, such as a full disk, is only in its text
+            raise RunError(f"the weights cannot be written to {folder}: {error}") from None
     write_text(folder / "README.md", _readme(arch, details))
     difference = _compare_torch(arch, net, folder)
     return [
@@ -161,8 +183,10 @@ def export(
     A file that is there already is replaced only once all formats were written and checked.
     """
     net = load_network(arch, weights)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
+    with (
+        made_folders(out.parent),
+        tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary,
+    ):
         work = Path(temporary)
         written: list[Exported] = []
         if "torch" in formats:
@@ -171,14 +195,14 @@ def export(
             written.append(export_onnx(arch, net, work))
         out.mkdir(exist_ok=True)
         for file in sorted(work.iterdir()):
-            shutil.move(file, out / file.name)
+            file.replace(out / file.name)
     return [Exported(item.format, out / item.path.name, item.difference) for item in written]
 
 
 def _readme(arch: Architecture, details: Mapping[str, Any]) -> str:
     blocks = "\n".join(f"    {block}" for block in arch.blocks)
-    facts = "\n".join(f"- {name}: {value}" for name, value in details.items())
-    return f"""# {arch.name or arch.id}
+    facts = "\n".join(f"- {name}: {escape(str(value), quote=False)}" for name, value in details.items())
+    return f"""# {escape(arch.name or arch.id, quote=False)}
 
 An image classifier: input N×{arch.channels_in}×{arch.resolution}×{arch.resolution} float32, normalised as in
 training; output N×{arch.classes} logits. It needs torch alone.

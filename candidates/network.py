@@ -235,11 +235,17 @@ def read_safetensors(path: str | Path) -> dict[str, Tensor]:
     if len(data) < 8 or size > len(data) - 8:
         raise ValueError(f"{path} is not a safetensors file, or it is cut short")
     header, values = json.loads(data[8 : 8 + size]), memoryview(data)[8 + size :]
+    if not isinstance(header, dict):
+        raise ValueError(f"{path} is not a safetensors file: its header is no mapping")
     tensors = {}
     for name, entry in header.items():
         if name == "__metadata__":
             continue
         start, end = entry["data_offsets"]
+        if entry["dtype"] not in _TYPES:
+            raise ValueError(
+                f"{path}: the tensor {name} is {entry['dtype']}; expected one of {', '.join(_TYPES)}"
+            )
         kind, shape = _TYPES[entry["dtype"]], entry["shape"]
         if not 0 <= start <= end <= len(values) or end - start != math.prod(shape) * kind.itemsize:
             raise ValueError(f"{path}: the tensor {name} is outside the file, or it is cut short")

@@ -14,12 +14,14 @@ from shlex import quote
 
 from candidates import Architecture, InputError, RunError
 from latency import conditions as sensors
+from latency import op_profile
 from latency.adb.transport import DeviceGone, Transport
 from latency.adb.workspace import ROOT, SHORT_SECONDS, Workspace
 from latency.device import alone
-from latency.invocation import Invocation, combine, run_benchmark_model, run_runner
+from latency.invocation import Invocation, checked, combine, run_benchmark_model, run_runner
 from latency.measurement import Measurement
 from latency.model import Model
+from latency.profiling import NodeTime
 from latency.runners import BENCHMARK, Tool, check_target, find_tool, how_to_get
 from latency.settings import Settings
 from latency.summary import objections
@@ -145,6 +147,24 @@ class AndroidDevice:
 
     def operation_times(self, arch: Architecture, threads: int) -> Mapping[int, float] | None:
         return None
+
+    def profile(self, model: Model, threads: int = 1) -> list[NodeTime]:
+        """Where the time goes on this device, by LiteRT's op profile; .tflite only, apart from any timing."""
+        tool = self._tool("tflite")
+        content = model.content("tflite")
+        programs = [(name, check_target(path, self.targets)) for name, path in tool.files]
+        with alone(self._transport.serial), self._workspace() as workspace:
+            for name, program in programs:
+                workspace.put(name, program, 0o755)
+            path = workspace.put("model.tflite", content)
+            arguments = [
+                tool.remote or f"./{BENCHMARK}",
+                f"--graph={path}",
+                f"--num_threads={threads}",
+                *op_profile.FLAGS,
+            ]
+            done = checked(workspace.run(arguments, self._run_seconds))
+        return op_profile.parse(f"{done.out}\n{done.err}")
 
     @contextmanager
     def opened(self) -> Iterator[None]:

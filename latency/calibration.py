@@ -16,10 +16,13 @@ from latency.measurement import Measurement
 from latency.model import Model
 from latency.predictor import Predictor
 from latency.settings import Settings
+from latency.store import Store
+from latency.store import measured as measured_or_known
 from latency.summary import median
 
 POOL = 20  # architectures looked at for each one chosen
 MAX_POOL = 1500
+BLOCKS = 3  # what is calibrated on is measured as what is reported
 SEEN = 0.3  # what a group that was measured once is still worth
 
 
@@ -83,13 +86,26 @@ def covering(space: Space, count: int, seed: int = 0) -> list[Architecture]:
     return chosen
 
 
-def measured(device: Device, archs: Sequence[Architecture], settings: Settings) -> Iterator[Measured]:
-    """Measure each of `archs` and profile it where the device can."""
+def measured(
+    device: Device,
+    archs: Sequence[Architecture],
+    settings: Settings,
+    store: Store | None = None,
+    fresh: bool = False,
+) -> Iterator[Measured]:
+    """Measure each of `archs` and profile it where the device can; what `store` knows is not measured again."""
+
+    def once(arch: Architecture, again: bool = False) -> Measurement:
+        model = Model(arch.name or arch.id, architecture=arch)
+        if store is None:
+            return device.measure(model, settings)
+        return measured_or_known(model, device, settings, store, fresh or again)[0]
+
     with device.opened():
         for arch in archs:
-            found = device.measure(Model(arch.name or arch.id, architecture=arch), settings)
+            found = once(arch)
             if not found.valid:  # once more; what is still flagged is used all the same
-                found = device.measure(Model(arch.name or arch.id, architecture=arch), settings)
+                found = once(arch, again=True)
             yield Measured(arch, found, dict(device.operation_times(arch, settings.threads) or {}))
 
 
@@ -140,11 +156,14 @@ def calibrate(
     prior: Predictor | None = None,
     name: str = "",
     progress: Callable[[int, int, Measurement], None] | None = None,
+    store: Store | None = None,
+    fresh: bool = False,
 ) -> Predictor:
     """Measure `samples` architectures that cover `space`, fit, and judge on `held_out` random others.
 
     `prior` is another device's predictor to start from; then a handful of samples suffices. `progress` is
-    called after each measurement with how many are done and their total.
+    called after each measurement with how many are done and their total. With `store`, what was measured
+    before is not measured again (unless `fresh`), so that an interrupted calibration goes on where it was.
     """
     checks.integer("samples", samples, 6, MAX_POOL)
     checks.integer("held_out", held_out, 0, 1000)
@@ -152,7 +171,7 @@ def calibrate(
     chosen = covering(space, samples, seed)
     others = random_architectures(space, held_out, seed + 1, without=chosen) if held_out else []
     found: list[Measured] = []
-    for one in measured(device, [*chosen, *others], Settings(threads, blocks=1)):
+    for one in measured(device, [*chosen, *others], Settings(threads, BLOCKS), store, fresh):
         found.append(one)
         if progress is not None:
             progress(len(found), samples + held_out, one.measurement)

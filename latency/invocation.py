@@ -43,7 +43,7 @@ def run_runner(
     arguments += ["--min-runs", str(settings.min_runs), "--min-ms", f"{1000 * settings.min_seconds:g}"]
     arguments += ["--max-ms", f"{1000 * MAX_RUN_SECONDS:g}"]
     start = time.monotonic()
-    found = runner_output.parse(_checked(workspace.run(arguments, seconds, prefix)).out)
+    found = runner_output.parse(checked(workspace.run(arguments, seconds, prefix)).out)
     return Invocation(
         median(found.times_ms),
         quantile(found.times_ms, 0.05),
@@ -67,7 +67,7 @@ def run_benchmark_model(
     arguments += [f"--num_runs={settings.min_runs}", f"--min_secs={settings.min_seconds:g}"]
     arguments += [f"--max_secs={MAX_RUN_SECONDS:g}", "--use_xnnpack=true"]
     start = time.monotonic()
-    done = _checked(workspace.run(arguments, seconds, prefix))
+    done = checked(workspace.run(arguments, seconds, prefix))
     found = benchmark_model.parse(f"{done.out}\n{done.err}")
     objections = []
     if found.median_us is None:
@@ -91,7 +91,8 @@ def run_benchmark_model(
     )
 
 
-def _checked(done: Finished) -> Finished:
+def checked(done: Finished) -> Finished:
+    """What finished well; RunError with status, signal and last words for what did not."""
     if done.code:
         signal = f" (signal {done.code - 128})" if 128 < done.code < 160 else ""
         raise RunError(f"the runner on the device failed with status {done.code}{signal}: {done.last_words}")

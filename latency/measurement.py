@@ -19,8 +19,9 @@ class Measurement:
     `p5_ms`, `p95_ms` and `cv` (robust: IQR / 1.349 / median) are over all `count` timed runs. On a host the
     times are at the median speed that a reference model had in the session; `raw_ms` is the median as the
     clock gave it, `reference_ms` the reference's own median during this measurement and `drift` how far it
-    moved. `interval_ms` is a 95 % confidence interval of the median. `valid` is false when one of `reasons`
-    speaks against the number.
+    moved. `interval_ms` is a 95 % confidence interval of the median. `load_ms` is the median time to load the
+    model, `peak_memory_mb` how much this process grew at most (on a phone: all memory of the runner).
+    `valid` is false when one of `reasons` speaks against the number.
     """
 
     model: str

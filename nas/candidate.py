@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -73,31 +74,30 @@ class Candidate:
     @classmethod
     def from_json(cls, text: str) -> Candidate:
         """Read a candidate's JSON, or an architecture's."""
-        try:
-            values = checks.mapping("the file", json.loads(text))
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"is not a candidate's or an architecture's JSON: {error}") from None
+        values = checks.parsed_json("a candidate's or an architecture's text", text)
         if "architecture" not in values:
             return cls(Architecture.from_dict(values))
         checks.format_number("the candidate", values, FORMAT)
         checks.known_keys("the candidate", values, _KEYS)
         arch = Architecture.from_dict(checks.mapping("the candidate's architecture", values["architecture"]))
-
-        def optional(name: str) -> float | None:
-            value = values.get(name)
-            return None if value is None else checks.number(f"the candidate's {name}", value)
-
+        if values.get("id", arch.id) != arch.id:
+            raise InputError(
+                f"the candidate's id is {checks.shown(values['id'])} but its architecture's is {arch.id}"
+            )
         within = values.get("within_target")
+        if within not in (None, True, False):
+            raise InputError(
+                f"the candidate's within_target is {checks.shown(within)}; expected true or false"
+            )
+        measurement = values.get("measurement")
         return cls(
             arch,
-            optional("accuracy"),
-            optional("latency_ms"),
-            None
-            if values.get("measurement") is None
-            else checks.mapping("measurement", values["measurement"]),
-            optional("reward"),
-            within if isinstance(within, bool) else None,
-            checks.mapping("found", values.get("found", {})),
+            _optional(values, "accuracy", 1.0),
+            _optional(values, "latency_ms"),
+            None if measurement is None else checks.mapping("the candidate's measurement", measurement),
+            _optional(values, "reward"),
+            None if within is None else bool(within),
+            checks.mapping("the candidate's found", values.get("found", {})),
         )
 
     @classmethod
@@ -108,3 +108,8 @@ class Candidate:
             return cls.from_json(text)
         except InputError as error:
             raise InputError(f"{os.fspath(path)}: {error}") from None
+
+
+def _optional(values: Mapping[str, object], name: str, most: float = math.inf) -> float | None:
+    value = values.get(name)
+    return None if value is None else checks.number(f"the candidate's {name}", value, 0.0, most)

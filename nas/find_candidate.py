@@ -6,6 +6,7 @@ from pathlib import Path
 
 from candidates import zoo
 from candidates.errors import InputError
+from candidates.files import expanded
 from nas.candidate import Candidate
 
 BEST = "best.json"
@@ -19,7 +20,7 @@ def find_candidate(text: str) -> Candidate:
     """
     if text in zoo.names():
         return Candidate(zoo.load(text))
-    path = Path(text).expanduser()
+    path = expanded("candidate", text)
     if path.is_dir():
         for name in (BEST, "architecture.json"):
             if (path / name).is_file():
@@ -35,5 +36,5 @@ def find_candidate(text: str) -> Candidate:
 
 def find_weights(text: str) -> Path | None:
     """The trained weights that come with the candidate `text` names, or None."""
-    path = Path(text).expanduser() / "model.safetensors"
+    path = expanded("candidate", text) / "model.safetensors"
     return path if text not in zoo.names() and path.is_file() else None

@@ -19,7 +19,7 @@ class Recipe:
 
     epochs: int = 5
     batch: int = 32
-    peak_lr: float = 0.1
+    peak_lr: float = 0.03
     warmup: float = 0.3
     momentum: float = 0.9
     weight_decay: float = 5e-4

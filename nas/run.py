@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from candidates import Architecture
 from candidates.errors import InputError, RunError
+from candidates.files import check_folder, expanded
 from nas.evaluation import Evaluator
 from nas.reward import reward
 from nas.run_folder import RunFolder, check_free, create
@@ -66,13 +68,18 @@ def prepare(settings: SearchSettings, space_yaml: str | None = None) -> Prepared
         notes.append(why)
     device = resolve(name)
     if settings.data != "digits":
-        settings = replace(settings, data=str(Path(settings.data).expanduser().resolve()))
+        settings = replace(settings, data=absolute(settings.data))
     settings = replace(settings, device=name)
     proxy = _proxy(settings)
     prepared = Prepared(settings, space, text, device, proxy, tuple(notes))
     base = space.decode({choice.name: choice.values[0] for choice in space.choices})
     prepared.deploy(base), proxy.architecture(base)
     return prepared
+
+
+def absolute(data: str) -> str:
+    """The path `data` as a run keeps it."""
+    return os.path.realpath(expanded("data", data))
 
 
 def _proxy(settings: SearchSettings) -> Proxy:
@@ -105,10 +112,8 @@ def new_run(prepared: Prepared, out: Path) -> RunFolder:
 
 def check_out(out: Path) -> None:
     """Raise InputError where a new run cannot be put; nothing is made."""
+    check_folder("--out", out)
     check_free(out)
-    parent = next(p for p in (out, *out.resolve().parents) if p.exists())
-    if not parent.is_dir():
-        raise InputError(f"--out {out}: {parent} is a file; expected a folder")
 
 
 def search(

@@ -15,7 +15,7 @@ from typing import Any
 
 from candidates import checks
 from candidates.errors import InputError
-from candidates.files import read_text, write_text
+from candidates.files import expanded, made_folders, read_text, write_text
 from nas.settings import SearchSettings
 from nas.trials import Row, best_of, candidate_of, ranked
 
@@ -46,7 +46,10 @@ class RunFolder:
     @property
     def settings(self) -> SearchSettings:
         """The settings that the run was started, or last resumed, with."""
-        return SearchSettings.from_dict(self.record["settings"])
+        try:
+            return SearchSettings.from_dict(self.record["settings"])
+        except InputError as error:
+            raise InputError(f"{self.path / 'run.json'}: {error}") from None
 
     @property
     def database(self) -> Path:
@@ -108,7 +111,6 @@ def check_free(path: Path) -> None:
 def create(path: Path, settings: SearchSettings, space: str, device: Mapping[str, Any]) -> RunFolder:
     """Make the folder and its run.json; `space` is the YAML of the space, kept so that a resume has it."""
     check_free(path)
-    path.mkdir(parents=True, exist_ok=True)
     record = {
         "format": FORMAT,
         "settings": settings.to_dict(),
@@ -117,23 +119,27 @@ def create(path: Path, settings: SearchSettings, space: str, device: Mapping[str
         "versions": versions(),
     }
     folder = RunFolder(path, record)
-    folder.save_record()
+    with made_folders(path):
+        folder.save_record()
     return folder
 
 
 def open_run(path: Path) -> RunFolder:
     """An existing run's folder; raises InputError for anything else, a newer format included."""
+    path = expanded("the run folder", path)
     if not (path / "run.json").is_file():
-        raise InputError(f"{path} is not a run folder: it has no run.json")
+        raise InputError(f"{path} is not a run folder: it has no run.json; give the --out of a search")
     where = f"{path / 'run.json'}"
-    try:
-        record = checks.mapping(where, json.loads(read_text(path / "run.json")))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where} cannot be read: {error}") from None
+    record = checks.parsed_json(where, read_text(path / "run.json"))
     checks.format_number(where, record, FORMAT)
-    checks.mapping(f"{where}: settings", record.get("settings"))
+    for name in ("settings", "device", "versions"):
+        checks.mapping(f"{where}: {name}", record.get(name))
+    device = checks.mapping(f"{where}: device", record["device"])
+    checks.text(f"{where}: device's name", device.get("name"))
     checks.text(f"{where}: space_yaml", record.get("space_yaml"))
-    return RunFolder(path, record)
+    folder = RunFolder(path, record)
+    _ = folder.settings  # refused here where they are wrong
+    return folder
 
 
 def versions() -> dict[str, str]:

@@ -12,6 +12,21 @@ from nas.reward import HARD, SOFT
 from nas.samplers import names as sampler_names
 
 OBJECTIVES = ("soft", "hard", "pareto")
+TARGETS = (1e-6, 1e6)  # milliseconds
+# Options that are whole numbers, with the least and the most that each can be. torch's generators take
+# seeds of 64 bits; the sizes are what memory can hold.
+_WHOLE = {
+    "threads": (1, 1024),
+    "trials": (1, 1_000_000),
+    "epochs": (1, 10_000),
+    "resolution": (1, 4096),
+    "seed": (0, 2**63 - 2),
+    "confirm": (0, 1_000_000),
+    "classes": (2, 1_000_000),
+    "proxy_resolution": (2, 1024),
+    "proxy_samples": (2, 1_000_000_000),
+}
+_OPTIONAL = ("classes", "proxy_resolution", "proxy_samples")
 
 
 @dataclass(frozen=True)
@@ -43,19 +58,19 @@ class SearchSettings:
 
     def __post_init__(self) -> None:
         checks.positive("target-ms", self.target_ms)
+        checks.number("target-ms", self.target_ms, *TARGETS)
+        for name in ("space", "device", "data"):
+            checks.text(name, getattr(self, name))
         checks.one_of("sampler", self.sampler, sampler_names())
         checks.one_of("objective", self.objective, OBJECTIVES)
-        for name in ("threads", "trials", "epochs", "resolution"):
-            checks.integer(name, getattr(self, name), maximum=1_000_000)
-        for name in ("seed", "confirm"):
-            checks.integer(name, getattr(self, name), minimum=0)
-        for name in ("classes", "proxy_resolution", "proxy_samples"):
-            if getattr(self, name) is not None:
-                checks.integer(name.replace("_", "-"), getattr(self, name), minimum=2)
+        for name, (least, most) in _WHOLE.items():
+            value = getattr(self, name)
+            if value is not None or name not in _OPTIONAL:
+                checks.integer(name.replace("_", "-"), value, least, most)
         for name in ("alpha", "beta"):
             if getattr(self, name) is not None:
-                checks.number(name, getattr(self, name), -100.0, 0.0)
-        checks.number("max-latency-factor", self.max_latency_factor, 1.0)
+                checks.number(name, getattr(self, name), -10.0, 0.0)
+        checks.number("max-latency-factor", self.max_latency_factor, 1.0, 1e6)
 
     @property
     def exponents(self) -> tuple[float, float]:
@@ -72,6 +87,8 @@ class SearchSettings:
         """Read what `to_dict` gave."""
         given = checks.mapping("settings", dict(values))
         checks.known_keys("settings", given, [f.name for f in fields(cls)])
+        if "target_ms" not in given:
+            raise InputError("settings have no target_ms; expected a number of milliseconds")
         return cls(**given)  # type: ignore[arg-type] # __post_init__ checks the values
 
     def resumed(self, given: Mapping[str, Any]) -> SearchSettings:

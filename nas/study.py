@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import warnings
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +32,12 @@ def storage_of(path: Path) -> RDBStorage:
     from sqlalchemy import URL, event
 
     url = URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
-    with sqlite3.connect(path) as database:  # the log is a property of the file, set once
+    with closing(sqlite3.connect(path)) as database:  # the log is a property of the file, set once
         database.execute("PRAGMA journal_mode=WAL")
-    database.close()
-    storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+    try:
+        storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+    except RuntimeError as error:  # another Optuna's tables
+        raise InputError(f"{path} cannot be read as an Optuna study: {first_line(error)}") from None
 
     @event.listens_for(storage.engine, "connect")
     def relax(connection: sqlite3.Connection, record: object) -> None:
@@ -62,7 +66,10 @@ def open_study(path: Path, sampler: BaseSampler | None, objective: str, create: 
         raise InputError(f"{path} does not exist: the run has no study")
     pareto = objective == "pareto"
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # metric names
-    try:
+    if not create:
+        with storage_errors(path):
+            return _opened(path, sampler)
+    with storage_errors(path, how_to_go_on(path.parent)):
         study = optuna.create_study(
             storage=storage_of(path),
             study_name=STUDY_NAME,
@@ -72,11 +79,34 @@ def open_study(path: Path, sampler: BaseSampler | None, objective: str, create: 
         )
         if study.metric_names is None:
             study.set_metric_names(["accuracy", "latency_ms"] if pareto else ["reward"])
-    except Exception as error:
-        if isinstance(error, InputError | RunError):
-            raise
-        raise InputError(f"{path} cannot be read as an Optuna study: {first_line(error)}") from None
     return study
+
+
+def _opened(path: Path, sampler: BaseSampler | None) -> Study:
+    import optuna
+
+    try:
+        return optuna.load_study(storage=storage_of(path), study_name=STUDY_NAME, sampler=sampler)
+    except KeyError:
+        raise InputError(f"{path} holds no study called {STUDY_NAME}; expected a search's study.db") from None
+
+
+@contextmanager
+def storage_errors(path: Path, remedy: str = "free some space and try again") -> Iterator[None]:
+    """Say in one line what is wrong with the database at `path`: InputError for its content, else RunError."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (sqlite3.Error, SQLAlchemyError, StorageInternalError) as error:
+        wrapped = error.__cause__ if isinstance(error, StorageInternalError) else error
+        cause = getattr(wrapped, "orig", None) or wrapped or error
+        reason = first_line(cause)
+        # A full disk, a lock, a disk that fails are operational; what is no database at all is not.
+        if isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.OperationalError):
+            raise InputError(f"{path} cannot be read as an Optuna study: {reason}") from None
+        raise RunError(f"{path} cannot be used: {reason}; {remedy}") from None
 
 
 def take_up_lost(study: Study, space: FactorizedSpace) -> int:
@@ -95,6 +125,11 @@ def take_up_lost(study: Study, space: FactorizedSpace) -> int:
         study._storage.set_trial_user_attr(trial._trial_id, LOST, True)
         study.tell(trial.number, state=TrialState.FAIL)
     return len(lost)
+
+
+def how_to_go_on(run: Path) -> str:
+    """What to do where the disk of a run's folder is full."""
+    return f"the finished trials are kept: make room and go on with nas-search --resume {run}"
 
 
 def first_line(error: BaseException) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from candidates import checks
-from candidates.block import SKIPS
+from candidates.block import ACTIVATIONS, SKIPS
 from candidates.errors import InputError
-from candidates.files import read_text
+from candidates.files import expanded, read_text
 from search_space.choice import Value
 from search_space.options import NAMES, OPERATIONS, BlockOptions
 from search_space.space import SETTINGS, FactorizedSpace
@@ -33,7 +33,7 @@ def load_space(name: str) -> FactorizedSpace:
 
 def space_text(name: str) -> str:
     """The YAML of the space called `name`, or of a file's path."""
-    path = Path(name).expanduser()
+    path = expanded("the space", name)
     if path.suffix not in (".yaml", ".yml"):
         path = _FOLDER / f"{checks.one_of('the space', name, space_names())}.yaml"
     return read_text(path)
@@ -51,18 +51,33 @@ class _StrictLoader(yaml.SafeLoader):
     """Safe loading that also refuses a key given twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise InputError(f"line {node.start_mark.line + 1}: the key {key!r} is there twice")
+        seen: set[str] = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise InputError(
+                        f"line {key.start_mark.line + 1}: the key {checks.shown(key.value)} is there twice"
+                    )
+                seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def construct_text(self, node: Any) -> object:
+        """A scalar as it is written."""
+        return self.construct_scalar(node)
+
+
+# A space has no dates, and PyYAML's reading of them fails in more ways than one.
+_StrictLoader.add_constructor("tag:yaml.org,2002:timestamp", _StrictLoader.construct_text)
 
 
 def _parse(text: str) -> dict[str, object]:
     try:
         values = yaml.load(text, _StrictLoader)
-    except yaml.YAMLError as error:
-        raise InputError(f"is not YAML: {' '.join(str(error).split())}") from None
+    except InputError:
+        raise
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # A number of thousands of digits is a ValueError.
+        raise InputError(f"is not YAML: {' '.join(str(error).split())[:200]}") from None
     return checks.mapping("the file", values)
 
 
@@ -75,12 +90,20 @@ def _space(values: dict[str, object], default_name: str) -> FactorizedSpace:
     rows = checks.sequence("blocks", values.get("blocks"))
     if not rows:
         raise InputError("blocks is empty; expected at least one block")
-    activation = str(values.get("activation", SETTINGS["activation"]))
+    activation = checks.one_of("activation", values.get("activation", SETTINGS["activation"]), ACTIVATIONS)
     blocks = tuple(_block(i, row, shared, activation) for i, row in enumerate(rows, start=1))
     space = FactorizedSpace(checks.text("name", values.get("name", default_name)), blocks, settings)
-    # Settings that no architecture can have are refused here, with the file.
-    space.decode({choice.name: choice.values[0] for choice in space.choices})
+    _try_values(space)
     return space
+
+
+def _try_values(space: FactorizedSpace) -> None:
+    """Refuse here, with the file, settings and values that no architecture can have."""
+    first = {choice.name: choice.values[0] for choice in space.choices}
+    space.decode(first)
+    for choice in space.choices:
+        for value in choice.values[1:]:
+            space.decode({**first, choice.name: value})
 
 
 def _block(number: int, row: object, shared: dict[str, tuple[Value, ...]], activation: str) -> BlockOptions:
@@ -129,7 +152,9 @@ def _values(where: str, name: str, values: object) -> tuple[Value, ...]:
 
 def _operation(where: str, value: object) -> Value:
     if not isinstance(value, str) or not OPERATIONS.fullmatch(value):
-        raise InputError(f"{where} is {value!r}; expected conv, dsconv, mbconv or mbconv<expansion>")
+        raise InputError(
+            f"{where} is {checks.shown(value)}; expected conv, dsconv, mbconv or mbconv<expansion>"
+        )
     return value
 
 
@@ -144,12 +169,17 @@ def _delta(where: str, value: object) -> Value:
     return checks.integer(where, value, minimum=-1000, maximum=1000)
 
 
+def _width(where: str, value: object) -> Value:
+    checks.positive(where, value)
+    return checks.number(where, value, maximum=1e4)
+
+
 _CHECKS: dict[str, Callable[[str, object], Value]] = {
     "op": _operation,
     "expansion": lambda where, value: checks.integer(where, value, maximum=99),
     "kernel": _kernel,
     "se": lambda where, value: checks.number(where, value, 0.0, 1.0),
     "skip": lambda where, value: checks.one_of(where, value, SKIPS),
-    "width": lambda where, value: checks.positive(where, value),
+    "width": _width,
     "layers": _delta,
 }

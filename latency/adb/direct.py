@@ -33,10 +33,9 @@ class Unauthorised(RunError):
 class DirectTransport:
     """One device, reached without a server; connects when first used."""
 
-    def __init__(self, serial: str, key: Path | None = None, auth_seconds: float = AUTH_SECONDS) -> None:
+    def __init__(self, serial: str, key: Path | None = None) -> None:
         self._serial = serial
         self._key = key or key_path()
-        self._auth_seconds = auth_seconds
         self._device: Any = None
 
     @property
@@ -101,7 +100,7 @@ class DirectTransport:
             device.connect(
                 rsa_keys=[signer(ensure_key(self._key))],
                 transport_timeout_s=CONNECT_SECONDS,
-                auth_timeout_s=self._auth_seconds,
+                auth_timeout_s=AUTH_SECONDS,
                 read_timeout_s=CONNECT_SECONDS,
                 auth_callback=self._asking,
             )

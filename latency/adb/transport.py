@@ -7,7 +7,7 @@ from typing import Protocol
 
 from candidates import RunError
 
-MAX_OUTPUT = 32 << 20  # bytes of a command's output, above which it is taken for garbage
+MAX_OUTPUT = 8 << 20  # bytes of a command's output, above which it is taken for garbage
 
 
 class DeviceGone(RunError):

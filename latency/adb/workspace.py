@@ -27,7 +27,7 @@ class Workspace:
         """Make the folder; RunError where the device does not let us."""
         done = self._transport.run(f"mktemp -d {ROOT}/nas-XXXXXXXXXX", SHORT_SECONDS)
         folder = done.out.strip()
-        if done.code or not re.fullmatch(rf"{ROOT}/nas-[A-Za-z0-9]{{10}}", folder):
+        if done.code or not re.fullmatch(rf"{re.escape(ROOT)}/nas-[A-Za-z0-9]{{10}}", folder):
             raise RunError(
                 f"{self._transport.serial} does not let us make a folder in {ROOT}: {done.last_words}"
             )

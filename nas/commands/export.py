@@ -32,6 +32,7 @@ def export(
     """Write a candidate as files that run without this toolkit."""
     from candidates import checks
     from candidates.errors import InputError
+    from candidates.files import check_folder, expanded
     from nas.find_candidate import find_candidate, find_weights
 
     wanted = [part.strip() for part in formats.split(",") if part.strip()]
@@ -39,8 +40,8 @@ def export(
         raise InputError(f"--format is {formats!r}; expected torch, onnx or both")
     for name in wanted:
         checks.one_of("--format", name, ("torch", "onnx"))
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file; expected a folder")
+    out = expanded("--out", out)
+    check_folder("--out", out)
     found = find_candidate(candidate)
     weights = find_weights(candidate)
     if weights is not None and weights.parent.resolve() == out.resolve():

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from latency.device import Device
     from latency.measurement import Measurement
     from latency.model import Model
+    from latency.profiling import NodeTime
     from latency.settings import Settings
 
 measure_app = new_app()
@@ -52,9 +53,7 @@ def measure(
     compare: Annotated[
         bool, typer.Option("--compare", help="Measure the models in turn and compare them with the first.")
     ] = False,
-    profile: Annotated[
-        bool, typer.Option("--profile", help="Where the time goes, layer by layer, on this machine.")
-    ] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Where the time goes, layer by layer.")] = False,
     chart: Annotated[
         Path | None, typer.Option(help="With --profile: write a bar chart to this .svg file.")
     ] = None,
@@ -75,12 +74,12 @@ def measure(
     counts = thread_counts(threads)
     if chart is not None and (not profile or chart.suffix != ".svg"):
         raise InputError(f"--chart {str(chart)!r}: expected --profile and a file name that ends in .svg")
-    if profile:
-        _profile(found, counts[0], device, chart, as_json)
-        return
     if device == AUTO:
         device, why = automatic()
         print(why, file=sys.stderr)
+    if profile:
+        _show_profile(found[0], _profile(found, counts[0], device, runner), counts[0], chart, as_json)
+        return
     where = resolve(device, runner, device_timeout)
     if compare:
         _compare(found, where, Settings(counts[0], 1, reference=not no_reference), as_json)
@@ -131,24 +130,36 @@ def _compare(found: list[Model], where: Device, settings: Settings, as_json: boo
         )
 
 
-def _profile(found: list[Model], threads: int, device: str, chart: Path | None, as_json: bool) -> None:
+def _profile(found: list[Model], threads: int, device: str, runner: Path | None) -> list[NodeTime]:
     from candidates import InputError
-    from candidates.files import write_text
-    from latency.chart import svg
-    from latency.profiling import by_layer, profile, to_dicts
+    from latency.android import AndroidDevice
+    from latency.profiling import profile
+    from latency.registry import resolve
 
-    if device != "cpu":
-        raise InputError(f"--profile is for --device cpu (ONNX Runtime on this machine), not {device!r}")
     if len(found) != 1:
         raise InputError(f"--profile takes one model, not {len(found)}")
-    nodes = profile(found[0], threads)
+    if device == "cpu":
+        return profile(found[0], threads)
+    where = resolve(device, runner)
+    if not isinstance(where, AndroidDevice):
+        raise InputError(
+            f"--profile is for --device cpu (ONNX Runtime) or a phone (LiteRT's op profile), not {device!r}"
+        )
+    return where.profile(found[0], threads)
+
+
+def _show_profile(
+    found: Model, nodes: list[NodeTime], threads: int, chart: Path | None, as_json: bool
+) -> None:
+    from candidates.files import write_text
+    from latency.chart import svg
+    from latency.profiling import by_layer, to_dicts
+
     layers = by_layer(nodes)
     if chart is not None:
-        write_text(chart, svg(f"{found[0].name}, {threads} thread(s)", layers))
+        write_text(chart, svg(f"{found.name}, {threads} thread(s)", layers))
     if as_json:
-        print_json(
-            {"format": 1, "model": found[0].name, "nodes": to_dicts(nodes), "layers": to_dicts(layers)}
-        )
+        print_json({"format": 1, "model": found.name, "nodes": to_dicts(nodes), "layers": to_dicts(layers)})
         return
     width = max(len(layer.name) for layer in layers)
     print(f"{'layer':<{width}}         ms  share")

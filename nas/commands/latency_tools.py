@@ -110,6 +110,7 @@ def calibrate(
         Path | None, typer.Option(help="Where to write the predictor (default: the user's cache folder).")
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides which architectures are measured.")] = 0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what the store knows.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Fit a predictor of a device's latency to measurements on it, or to a published table."""
@@ -123,6 +124,7 @@ def calibrate(
     from latency.calibration import calibrate as fit
     from latency.predictor import Predictor, stored_path
     from latency.registry import AUTO, automatic, resolve
+    from latency.store import Store
     from search_space import load_space
 
     if device == AUTO:
@@ -130,7 +132,9 @@ def calibrate(
         print(why, file=sys.stderr)
     prior = Predictor.load(start_from) if start_from else None
     where, found_space = resolve(device), load_space(space)
-    predictor = fit(where, found_space, samples, held_out, threads, seed, prior, space, _progress)
+    predictor = fit(
+        where, found_space, samples, held_out, threads, seed, prior, space, _progress, Store(), fresh
+    )
     path = out or stored_path(predictor.device, threads, predictor.fingerprint)
     _save(predictor, path)
     if as_json:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,6 +78,7 @@ def search(
 ) -> int:
     """Search for networks that are as accurate as possible within a latency target."""
     from candidates.errors import InputError
+    from candidates.files import expanded
     from nas import cpu
 
     given = {
@@ -93,7 +95,8 @@ def search(
     if resume is not None:
         return _go_on(resume, given, stream, as_json)
     settings = {name: value for name, value in context.params.items() if name not in _NOT_SETTINGS}
-    return _start(settings, out or Path("runs") / time.strftime("%Y%m%d-%H%M%S"), stream, as_json)
+    out = out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    return _start(settings, expanded("--out", out), stream, as_json)
 
 
 def _was_given(context: typer.Context, name: str) -> bool:
@@ -114,7 +117,8 @@ def _start(values: dict[str, Any], out: Path, stream: Any, as_json: bool) -> int
     if note:
         print(note, file=stream, flush=True)
     folder = new_run(prepared, out)
-    return _search(folder, prepared, stream, as_json)
+    with folder.locked():
+        return _search(folder, prepared, stream, as_json)
 
 
 def _go_on(path: Path, given: Mapping[str, Any], stream: Any, as_json: bool) -> int:
@@ -123,18 +127,21 @@ def _go_on(path: Path, given: Mapping[str, Any], stream: Any, as_json: bool) -> 
 
     folder = open_run(path)
     settings = folder.settings.resumed(_comparable(given))
-    prepared = prepare(settings, folder.record["space_yaml"])
-    folder = folder.with_record(settings=settings.to_dict())
-    return _search(folder, prepared, stream, as_json)
+    with folder.locked():
+        prepared = prepare(settings, folder.record["space_yaml"])
+        folder = folder.with_record(settings=settings.to_dict())
+        return _search(folder, prepared, stream, as_json)
 
 
 def _comparable(given: Mapping[str, Any]) -> dict[str, Any]:
     """The given options as a run keeps them: absolute paths, the device that `auto` found."""
+    from nas.run import absolute
+
     values = dict(given)
     if values.get("device") == "auto":
         values.pop("device")
     if "data" in values and values["data"] != "digits":
-        values["data"] = str(Path(values["data"]).expanduser().resolve())
+        values["data"] = absolute(values["data"])
     return values
 
 
@@ -152,6 +159,7 @@ def _data_notes(prepared: Prepared) -> list[str]:
 
 
 def _search(folder: RunFolder, prepared: Prepared, stream: Any, as_json: bool) -> int:
+    """Search in a folder that the caller has locked; return the exit status."""
     from nas.progress import progress_on
     from nas.report import write_report
     from nas.run import search as run_search
@@ -168,7 +176,7 @@ def _search(folder: RunFolder, prepared: Prepared, stream: Any, as_json: bool) -
 
     interrupted = False
     rows: list[Row] = []
-    with folder.locked():
+    with _disk_errors(folder):
         with progress_on(stream, settings.target_ms, settings.trials) as progress:
             stop = Stop(progress.note)
             try:
@@ -183,6 +191,22 @@ def _search(folder: RunFolder, prepared: Prepared, stream: Any, as_json: bool) -
         return 130
     _say_result(folder, rows, stream, as_json)
     return 0
+
+
+@contextmanager
+def _disk_errors(folder: RunFolder) -> Iterator[None]:
+    """Where the disk fails, say that the trials so far are safe and how to go on."""
+    from candidates.errors import RunError
+    from nas.study import how_to_go_on, storage_errors
+
+    remedy = how_to_go_on(folder.path)
+    try:
+        with storage_errors(folder.database, remedy):
+            yield
+    except BrokenPipeError:  # about our output, not the folder
+        raise
+    except OSError as error:
+        raise RunError(f"{error.filename or folder.path}: {error.strerror or error}; {remedy}") from None
 
 
 def _say_result(folder: RunFolder, rows: list[Row], stream: Any, as_json: bool) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from candidates.errors import InputError
+from candidates.files import expanded
 from nas.data.dataset import DataSet, Images, from_source
-from nas.data.source import Source
+from nas.data.source import SEARCHED, Source
 
 __all__ = ["DataSet", "Images", "Source", "load_data", "open_source"]
 
@@ -21,42 +23,43 @@ def load_data(data: str, size: int | None = None, samples: int | None = None, se
     return from_source(open_source(data), size, samples, seed)
 
 
-def open_source(data: str) -> Source:
-    """The data set that `data` names: the word `digits`, or a path."""
+def open_source(data: str, splits: Sequence[str] = SEARCHED) -> Source:
+    """The data set that `data` names: the word `digits`, or a path. Only `splits` of it are read."""
     if data == "digits":
         from nas.data.digits import load_digits
 
         return load_digits()
-    path = Path(data).expanduser()
+    path = expanded("data", data)
     if not path.exists():
         raise InputError(f"data {data!r} does not exist; {EXPECTED}")
     try:
-        return _open_folder(path) if path.is_dir() else _open_file(path)
+        return _open_folder(path, splits) if path.is_dir() else _open_file(path, splits)
     except OSError as error:
         raise InputError(f"{error.filename or path} cannot be read: {error.strerror or error}") from None
 
 
-def _open_file(path: Path) -> Source:
+def _open_file(path: Path, splits: Sequence[str]) -> Source:
     from nas.data.cifar import load_cifar_archive
     from nas.data.npz import load_npz
 
-    if path.suffix == ".npz":
-        return load_npz(path)
-    if path.name.endswith((".tar", ".tar.gz", ".tgz")):
-        return load_cifar_archive(path)
+    name = path.name.lower()
+    if name.endswith(".npz"):
+        return load_npz(path, splits)
+    if name.endswith((".tar", ".tar.gz", ".tgz")):
+        return load_cifar_archive(path, splits)
     raise InputError(f"data {str(path)!r} is a file of an unknown kind; {EXPECTED}")
 
 
-def _open_folder(path: Path) -> Source:
+def _open_folder(path: Path, splits: Sequence[str]) -> Source:
     from nas.data.cifar import is_cifar, load_cifar_folder
     from nas.data.folder import load_folder
     from nas.data.idx import is_idx, load_idx
 
     names = {p.name for p in path.iterdir() if p.is_file()}
     if is_cifar(names):
-        return load_cifar_folder(path)
+        return load_cifar_folder(path, splits)
     if is_idx(names):
-        return load_idx(path)
+        return load_idx(path, splits)
     if "data_batch_1" in names:
         raise InputError(f"{path} holds CIFAR's Python version, which is pickled; use its binary version")
-    return load_folder(path)
+    return load_folder(path, splits)

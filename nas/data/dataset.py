@@ -86,10 +86,11 @@ def from_source(source: Source, size: int | None, samples: int | None, seed: int
     else:
         held, held_split = stratified(labels, max(1, round(HELD_OUT * len(labels))), rng), TRAIN
         train = np.setdiff1d(np.arange(len(labels)), held)
-    if samples is not None:
-        checks.integer("the proxy's samples", samples, minimum=source_classes(source))
-        train = train[stratified(labels[train], samples, rng)]
+    # Drawn before the samples, so that these do not decide which images are held out.
     held = held[stratified(source.labels[held_split][held], MOST_VALIDATED, rng)]
+    if samples is not None:
+        checks.integer("proxy-samples", samples, minimum=source_classes(source))
+        train = train[stratified(labels[train], samples, rng)]
     skipped: list[str] = []
     loaded = [
         _load(source, split, indices, size, skipped)

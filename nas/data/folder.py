@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +18,30 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from candidates.errors import InputError
-from nas.data.source import TEST, TRAIN, VALIDATION, Labels, Pixels
+from nas.data.source import SEARCHED, TEST, TRAIN, VALIDATION, Labels, Pixels
 
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-_SPLITS = {TRAIN: ("train",), VALIDATION: ("val", "valid", "validation"), TEST: ("test",)}
+_SPLITS = {
+    TRAIN: ("train", "training"),
+    VALIDATION: ("val", "valid", "validation"),
+    TEST: ("test", "testing"),
+}
 _LOOKED_AT = 64  # images whose size and mode stand for the whole folder
-_GRAY_MODES = {"1", "L", "LA", "I", "I;16", "F"}
+_DEEP_MODES = {"I;16", "I;16B", "I;16L", "I;16N", "I", "F"}
+_GRAY_MODES = {"1", "L", "LA", "La"} | _DEEP_MODES
+# What Pillow raises for damaged files, its plugins' own slips included.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 
 @dataclass(frozen=True)
@@ -37,14 +59,15 @@ class FolderSource:
         """Shorter side and mode of images spread over the training split."""
         paths = self.files[TRAIN]
         looks = []
-        for path in paths[:: max(1, len(paths) // _LOOKED_AT)]:
-            try:
-                with Image.open(path) as image:
-                    looks.append((min(image.size), image.mode))
-            except (OSError, Image.DecompressionBombError):
-                continue
+        with _no_warnings():
+            for path in paths[:: max(1, len(paths) // _LOOKED_AT)]:
+                try:
+                    with Image.open(path) as image:
+                        looks.append((min(image.size), image.mode))
+                except _UNREADABLE:
+                    continue
         if not looks:
-            raise InputError(f"{self.name}: no image can be read (tried {paths[0]} and others)")
+            raise InputError(f"{self.name}: no image can be read; tried {paths[0]} and others")
         return looks
 
     @property
@@ -66,13 +89,21 @@ class FolderSource:
         def load(position: int) -> str | None:
             try:
                 pixels[position] = _decode(paths[position], size, channels)
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-                return f"{position}: {paths[position]}: {error}"
+            except _UNREADABLE as error:
+                return f"{position}: {paths[position]}: {error or type(error).__name__}"
             return None
 
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # Pillow decodes outside Python's lock
+        # Pillow decodes outside Python's lock; what it warns of (odd metadata) an image survives.
+        with _no_warnings(), ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
             problems = pool.map(load, range(len(paths)))
             return pixels, [problem for problem in problems if problem]
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _decode(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
@@ -80,7 +111,7 @@ def _decode(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
     with Image.open(path) as image:
         image.draft(mode, (size, size))  # a JPEG is decoded at a fraction of its size where that suffices
         upright = ImageOps.exif_transpose(image)
-        if upright.mode in ("I", "I;16", "F"):
+        if upright.mode in _DEEP_MODES:
             upright = _eight_bits(upright)
         square = ImageOps.fit(upright.convert(mode), (size, size), Image.Resampling.BILINEAR)
     array = np.asarray(square)
@@ -89,26 +120,25 @@ def _decode(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """16-bit and float grayscale, stretched to 8 bits; Pillow's own conversion would clip it."""
-    values = np.asarray(image, np.float64)
-    top = 65535.0 if values.max() > 255 else 255.0
-    return Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8))
+    values = np.nan_to_num(np.asarray(image, np.float64))
+    if image.mode.startswith("I;16"):
+        top = 65535.0
+    else:  # 32 bits and floats do not tell their range: 0 to 1, to 255 or to 65535
+        top = next((top for top in (1.0, 255.0) if values.max() <= top), 65535.0)
+        top = 255.0 if image.mode == "I" and top == 1.0 else top
+    return Image.fromarray(np.clip(values * (255.0 / top), 0, 255).round().astype(np.uint8))
 
 
-def load_folder(path: Path) -> FolderSource:
+def load_folder(path: Path, splits: Sequence[str] = SEARCHED) -> FolderSource:
     """Find the splits and classes below `path`; without `train/`, its own folders are the classes."""
-    folders = {
-        split: next((path / name for name in names if (path / name).is_dir()), None)
-        for split, names in _SPLITS.items()
-    }
-    if folders[TRAIN] is None:
-        folders = {TRAIN: path, VALIDATION: None, TEST: None}
-    train = folders[TRAIN] or path
+    folders = _split_folders(path)
+    train = folders[TRAIN]
     class_names = tuple(sorted(f.name for f in train.iterdir() if f.is_dir() and not f.name.startswith(".")))
     files: dict[str, tuple[Path, ...]] = {}
     labels: dict[str, Labels] = {}
-    for split, folder in folders.items():
-        if folder is not None:
-            files[split], labels[split] = _list(folder, class_names)
+    for split in splits:
+        if split in folders:
+            files[split], labels[split] = _list(folders[split], class_names)
     if not files[TRAIN]:
         raise InputError(
             f"{path} holds no images: looked for {path}/train/<class>/* and {path}/<class>/* "
@@ -120,6 +150,24 @@ def load_folder(path: Path) -> FolderSource:
     return FolderSource(str(path), class_names, files, labels)
 
 
+def _split_folders(path: Path) -> dict[str, Path]:
+    inside = {p.name.lower(): p for p in sorted(path.iterdir()) if p.is_dir()}
+    folders = {
+        split: next(inside[name] for name in names if name in inside)
+        for split, names in _SPLITS.items()
+        if inside.keys() & set(names)
+    }
+    if not folders:
+        return {TRAIN: path}
+    if TRAIN not in folders:
+        other = next(iter(folders.values()))
+        raise InputError(
+            f"{path} has {other.name}/ but no train/; expected {path}/train/<class>/* beside it "
+            f"(if {other.name} is a class, put the classes into {path}/train)"
+        )
+    return folders
+
+
 def _list(folder: Path, class_names: tuple[str, ...]) -> tuple[tuple[Path, ...], Labels]:
     found: list[Path] = []
     labels: list[int] = []
@@ -128,9 +176,15 @@ def _list(folder: Path, class_names: tuple[str, ...]) -> tuple[tuple[Path, ...],
             continue
         if child.name not in class_names:
             raise InputError(
-                f"{child} is a class that the training images do not have: {', '.join(class_names)}"
+                f"{child} is a class that the training images do not have ({_some(class_names)}); "
+                "remove it, or add training images of it"
             )
         inside = sorted(p for p in child.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
         found += inside
         labels += [class_names.index(child.name)] * len(inside)
     return tuple(found), np.array(labels, np.int64)
+
+
+def _some(names: Sequence[str], most: int = 10) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -15,6 +15,8 @@ Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
+SEARCHED = (TRAIN, VALIDATION)  # what a search may look at: the test split is for the final network
+MOST_CLASSES = 100_000
 
 
 class Source(Protocol):
@@ -83,6 +85,15 @@ class ArraySource:
                     f"{self.name}: {split} labels go from {labels.min()} to {labels.max()}; "
                     f"expected 0 to {len(self.class_names) - 1}"
                 )
+            if 0 in images.shape[1:3]:
+                raise InputError(
+                    f"{self.name}: {split} images are {images.shape[1]}×{images.shape[2]} pixels"
+                )
+            if images.shape[3] != self.channels:
+                raise InputError(
+                    f"{self.name}: {split} images have {images.shape[3]} channels, those to train on "
+                    f"{self.channels}; expected the same"
+                )
 
     @property
     def own_size(self) -> int:
@@ -103,6 +114,14 @@ class ArraySource:
         top, left = (height - side) // 2, (width - side) // 2
         square = chosen[:, top : top + side, left : left + side].transpose(0, 3, 1, 2)
         return (np.ascontiguousarray(square) if side == size else _resized(square, size)), []
+
+
+def numbered_classes(name: str, labels: Mapping[str, Labels]) -> tuple[str, ...]:
+    """Names 0 to the highest label, for formats that name no classes."""
+    highest = max((int(values.max()) for values in labels.values() if len(values)), default=0)
+    if highest > MOST_CLASSES:
+        raise InputError(f"{name} has the label {highest}; expected labels from 0 to {MOST_CLASSES} at most")
+    return tuple(str(label) for label in range(highest + 1))
 
 
 def _resized(images: Pixels, size: int) -> Pixels:

@@ -139,7 +139,8 @@ def test_a_small_round_trip_is_quick(phone, way):
     transport.close()
 
 
-def test_a_refused_key_is_explained(phone, way, home):
+def test_a_refused_key_is_explained(phone, way, home, monkeypatch):
+    monkeypatch.setattr("latency.adb.direct.AUTH_SECONDS", 1.0)  # nobody is there to allow it
     adbd.KEYS.write_text("")
     with pytest.raises(InputError, match=r"unauthorised.*allow USB debugging"):
         find(phone.serial)
@@ -207,7 +208,7 @@ def compiled(folder, body):
             r'\"peak_memory_kb\":1}"); return 0;',
             "time in ns is 0",
         ),
-        ('for (;;) printf("garbage garbage garbage garbage\\n");', "over 32 MiB"),
+        ('for (;;) printf("garbage garbage garbage garbage\\n");', "over 8 MiB|in time"),
         ("for (;;) sleep(1);", "in time"),
     ],
     ids=["crashes", "fails", "garbage", "nothing", "zero", "endless", "hangs"],
@@ -368,4 +369,18 @@ def test_a_benchmark_model_on_the_device_is_used(way, start, home, tmp_path):
     assert (found.runtime, found.latency_ms, found.count) == ("litert", 3.318, 60)
     assert "--num_threads=1" in calls
     assert "--graph=/data/local/tmp/nas-" in calls
+    assert adbd.left_behind() == []
+
+
+def test_the_op_profile_of_a_device(way, start, home):
+    from test_op_profile import OLD
+
+    phone = start(adbd.Phone(PROGRAM, home))
+    script = adbd.ROOT / "benchmark_model"
+    script.write_text(f"#!/bin/sh\ncat <<'END'\n{OLD}\nEND\n")
+    try:
+        found = device(phone).profile(model_of(TINY))
+    finally:
+        script.unlink()
+    assert [n.operation for n in found] == ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"]
     assert adbd.left_behind() == []

@@ -12,6 +12,7 @@ from latency.comparing import compare, interval
 from latency.features import fine
 from latency.model import model_of
 from latency.settings import Settings
+from latency.store import Store
 from search_space import load_space
 
 SPACE = load_space("mnasnet")
@@ -79,6 +80,26 @@ def test_another_devices_predictor_is_a_start():
     prior = calibrate(Drifting(), SPACE, samples=24, held_out=0)
     few = calibrate(Drifting(profiled=False), SPACE, samples=6, held_out=10, prior=prior, seed=3)
     assert few.quality["within_10"] == 1.0
+
+
+def test_an_interrupted_calibration_goes_on():
+    class Interrupted(Drifting):
+        def measure(self, model, settings):
+            if self.count == 5:
+                raise KeyboardInterrupt
+            return super().measure(model, settings)
+
+        def runtime(self, form):
+            return "made", "1"
+
+    store = Store()
+    first = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        calibrate(first, SPACE, samples=8, held_out=0, store=store)
+    second = Interrupted()
+    second.count = 100
+    assert calibrate(second, SPACE, samples=8, held_out=0, store=store).samples == 8
+    assert second.count == 100 + 8 - 5
 
 
 def test_too_few_samples_are_refused_before_anything_is_measured():

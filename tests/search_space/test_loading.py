@@ -31,7 +31,7 @@ def test_names() -> None:
         ("kernel: [3, 5]", "kernel: [3, 4]", r"choices\.kernel\[2\] is 4; expected an odd number"),
         ("kernel: [3, 5]", "kernel: []", r"choices\.kernel is empty"),
         ("kernel: [3, 5]", "kernel: [3, 3]", r"choices\.kernel has a value twice"),
-        ("kernel: [3, 5]", "kernel: 3", r"choices\.kernel is '3'; expected a list"),
+        ("kernel: [3, 5]", "kernel: 3", r"choices\.kernel is 3; expected a list"),
         ("kernel: [3, 5]", "kernels: [3]", r"key is 'kernels'; .*did you mean kernel"),
         ("kernel: [3, 5]", "se: [2]", r"choices\.se\[1\] is 2; expected a number from 0 to 1"),
         (
