@@ -14,7 +14,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -26,6 +26,8 @@ import optuna
 
 from benchmarks.problems import Array, Macro, Problem, hard_weight, soft_weight
 from nas import samplers
+from nas.samplers.encoding import Prior
+from nas.samplers.priors import from_study
 from nas.samplers.recommend import estimated_accuracies
 
 EVALUATIONS = (25, 50, 100)
@@ -64,25 +66,68 @@ def weights_of(objective: str, costs: Array, target: float) -> Array:
     return np.ones_like(costs)
 
 
-def run(job: tuple[str, str | None, str, str, int]) -> Result:
+@dataclass(frozen=True)
+class Job:
+    """One run to make. With `earlier` the surrogate starts from a finished run of so many evaluations."""
+
+    space: str
+    data: str | None
+    sampler: str
+    objective: str
+    seed: int
+    earlier: int = 0
+
+
+def run(job: Job) -> Result:
     """One search of max(EVALUATIONS) evaluations."""
-    space, data, name, objective, seed = job
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    problem = problem_of(space, data)
-    sampler = samplers.make(
+    problem = problem_of(job.space, job.data)
+    regret: dict[int, float] = {}
+    prior = None
+    if job.earlier:
+        # Another training seed: what is carried over is the space's, not this run's noise.
+        before = _sampler(problem, "surrogate", job.objective, job.seed + 1000)
+        study, _, _ = _search(problem, before, job.objective, job.seed + 1, job.earlier)
+        prior = from_study(study, problem.view)
+    sampler = _sampler(problem, job.sampler, job.objective, job.seed, prior)
+
+    def note(study: optuna.Study, count: int) -> None:
+        if count in EVALUATIONS:
+            regret[count] = 100 * regret_of(problem, job.objective, study, sampler)
+
+    _, seconds, duplicates = _search(problem, sampler, job.objective, job.seed, max(EVALUATIONS), note)
+    name = job.sampler + (f"+{job.earlier}" if job.earlier else "")
+    return Result(job.space, name, job.objective, job.seed, regret, seconds, duplicates)
+
+
+def _sampler(
+    problem: Problem, name: str, objective: str, seed: int, prior: Prior | None = None
+) -> optuna.samplers.BaseSampler:
+    return samplers.make(
         name,
         problem.view,
         seed=seed,
         latency=problem.costs,
         weight=lambda costs: weights_of(objective, costs, problem.target),
+        prior=prior,
     )
+
+
+def _search(
+    problem: Problem,
+    sampler: optuna.samplers.BaseSampler,
+    objective: str,
+    seed: int,
+    evaluations: int,
+    note: Callable[[optuna.Study, int], None] = lambda study, count: None,
+) -> tuple[optuna.Study, float, int]:
+    """The study, median seconds per suggestion, duplicates; `note` is called after each evaluation."""
     directions = ["maximize", "minimize"] if objective == "front" else ["maximize"]
     study = optuna.create_study(directions=directions, sampler=sampler)
     known: dict[Any, int] = {}
-    regret: dict[int, float] = {}
     seconds: list[float] = []
     duplicates = 0
-    while len(known) < max(EVALUATIONS) and duplicates < MOST_DUPLICATES:
+    while len(known) < evaluations and duplicates < MOST_DUPLICATES:
         began = time.perf_counter()
         trial = study.ask()
         point = {c.name: trial.suggest_categorical(c.name, c.values) for c in problem.view.choices}
@@ -90,18 +135,16 @@ def run(job: tuple[str, str | None, str, str, int]) -> Result:
         identity = problem.view.identity(point)
         accuracy, cost = problem.observed(point, seed), float(problem.costs([point])[0])
         weight = float(weights_of(objective, np.array([cost]), problem.target)[0])
-        values = (accuracy, cost) if objective == "front" else (accuracy * weight,)
+        trial.set_user_attr("accuracy", accuracy)
+        trial.set_user_attr("latency_ms", cost)
         if identity in known:
             duplicates += 1
             trial.set_user_attr("duplicate_of", known[identity])
-        trial.set_user_attr("accuracy", accuracy)
-        trial.set_user_attr("latency_ms", cost)
-        study.tell(trial, values)
+        study.tell(trial, (accuracy, cost) if objective == "front" else accuracy * weight)
         if identity not in known:
             known[identity] = trial.number
-            if len(known) in EVALUATIONS:
-                regret[len(known)] = 100 * regret_of(problem, objective, study, sampler)
-    return Result(space, name, objective, seed, regret, float(np.median(seconds)), duplicates)
+            note(study, len(known))
+    return study, float(np.median(seconds)), duplicates
 
 
 def regret_of(
@@ -168,6 +211,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def read(row: dict[str, Any]) -> Result:
+    """A Result from its JSON."""
+    return Result(**{**row, "regret": {int(count): value for count, value in row["regret"].items()}})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", help="NAS-Bench-Macro's JSON file (for the space macro)")
@@ -176,12 +224,20 @@ def main() -> None:
     parser.add_argument("--samplers", default=",".join(samplers.names()))
     parser.add_argument("--objectives", default=",".join(OBJECTIVES))
     parser.add_argument("--spaces", default="macro", help="of macro, synthetic-1e6, synthetic-1e18")
+    parser.add_argument("--earlier", type=int, default=0, help="warm start from a run of N evaluations")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--json", type=Path, help="write the rows here too")
-    parser.add_argument("--runs-json", type=Path, help="write every run here too")
+    parser.add_argument("--runs-json", type=Path, help="write every run here too, for --merge")
+    parser.add_argument("--merge", type=Path, nargs="+", help="run nothing; sum up these --runs-json files")
     options = parser.parse_args()
+    if options.merge:
+        rows = summary([read(row) for path in options.merge for row in json.loads(path.read_text())])
+        print(table(rows))
+        if options.json:
+            options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        return
     jobs = [
-        (space, options.data, name, objective, seed)
+        Job(space, options.data, name, objective, seed, options.earlier)
         for space in options.spaces.split(",")
         for objective in options.objectives.split(",")
         for name in options.samplers.split(",")

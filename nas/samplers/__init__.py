@@ -14,6 +14,7 @@ from candidates import checks
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
+    from nas.samplers.encoding import Prior
     from nas.samplers.surrogate import LatencyOf, WeightOf
     from nas.samplers.view import View
     from search_space import FactorizedSpace
@@ -55,10 +56,11 @@ def make(
     latency: LatencyOf | None = None,
     weight: WeightOf | None = None,
     noise: float | None = None,
+    prior: Prior | None = None,
 ) -> BaseSampler:
     """The sampler called `name` for a study whose trials are points of `space`.
 
-    Without a `space`, ours learn the parameters from the study. `latency`, `weight` and `noise` are what is
+    Without a `space`, ours learn the parameters from the study. `latency`, `weight`, `noise` and `prior` are what is
     known besides the trials (see `SurrogateSampler`); samplers that have no use for them ignore them.
     Raises InputError for an unknown name, listing the known ones.
     """
@@ -78,4 +80,4 @@ def make(
         return PPOSampler(space, seed=seed)
     from nas.samplers.surrogate import SurrogateSampler
 
-    return SurrogateSampler(space, seed=seed, latency=latency, weight=weight, noise=noise)
+    return SurrogateSampler(space, seed=seed, latency=latency, weight=weight, noise=noise, prior=prior)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from nas.samplers.view import View
 from search_space import Choice, Point
 from search_space.choice import Value
 
+Prior = Callable[[Sequence[Point]], Array]
+
+_KEPT = 50_000  # rows, some 30 MB
 _REFERENCE = 256  # random points whose features decide what "0" and "1" mean
 
 
@@ -18,14 +21,15 @@ class Encoding:
     """Turns points of a view into rows with columns of mean about 0 and variance about 1.
 
     A choice of numbers is one column, their rank; a choice of words one column for each word; a choice with
-    one value none. Each choice and each feature is a group with a length scale of its own.
+    one value none. A `prior` (what is believed of points beforehand) is one more feature. Each choice and each feature is a group with a length scale of its own.
     """
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, prior: Prior | None = None) -> None:
         self._view = view
+        self._prior = prior
         self._columns = [_columns(choice) for choice in view.choices if len(choice.values) > 1]
         rng = np.random.default_rng(0)
-        seen = np.array([view.features(view.sample(rng)) for _ in range(_REFERENCE)], dtype=float)
+        seen = np.array([self._known(view.sample(rng)) for _ in range(_REFERENCE)], dtype=float)
         spread = seen.std(axis=0)
         self._used = spread > 1e-9
         self._mean, self._spread = seen.mean(axis=0)[self._used], spread[self._used]
@@ -41,10 +45,17 @@ class Encoding:
         plain = self._view.canonical(point)
         key = tuple(plain.values())
         if key not in self._rows:
+            if len(self._rows) >= _KEPT:
+                self._rows.clear()
             chosen = [number for choice, rows in self._columns for number in _at(choice, rows, plain)]
-            known = np.array(self._view.features(plain), dtype=float)
+            known = np.array(self._known(plain), dtype=float)
             self._rows[key] = np.array([*chosen, *((known[self._used] - self._mean) / self._spread)])
         return self._rows[key]
+
+    def _known(self, point: Point) -> tuple[float, ...]:
+        """The features, with the prior as one more."""
+        more = () if self._prior is None else (float(self._prior([point])[0]),)
+        return (*self._view.features(point), *more)
 
 
 def is_numeric(choice: Choice) -> bool:

@@ -25,7 +25,7 @@ _BOUNDS = {"linear": (-9.0, 4.0), "matern": (-7.0, 3.0), "noise": (-9.0, 1.0), "
 # Mean and standard deviation of the priors on the logarithms (targets have variance 1).
 _LINEAR_PRIOR = (-1.0, 1.5)
 _MATERN_PRIOR = (-1.0, 1.0)
-_NOISE_PRIOR = (-4.0, 1.0)
+_NOISE_PRIOR = (-4.0, 2.0)  # wide: proxies are anything from exact to nearly useless
 _SCALE_SPREAD = 1.0
 
 

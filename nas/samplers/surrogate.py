@@ -18,7 +18,7 @@ from candidates import checks
 from nas.samplers import acquisition
 from nas.samplers.climbing import best_untaken
 from nas.samplers.distributions import DistributionView, distributions_of
-from nas.samplers.encoding import Encoding
+from nas.samplers.encoding import Encoding, Prior
 from nas.samplers.gaussian_process import Array
 from nas.samplers.history import History, Observation, history_of
 from nas.samplers.model import Fitted, Fitter
@@ -40,7 +40,7 @@ class SurrogateSampler(ProposingSampler):
 
     `latency(points)` gives milliseconds (or any cost in proportion) without measuring, `weight(latencies)`
     what an accuracy is multiplied by for the reward; each is estimated from the finished trials where it is
-    not given. `noise` is the standard deviation of one accuracy (0 to 1) where it is known. In studies whose
+    not given. `prior` is what is believed of points beforehand (see `priors`). `noise` is the standard deviation of one accuracy (0 to 1) where it is known. In studies whose
     trials carry no `accuracy` the objective itself is modelled. One or two objectives; of two, the second is
     known beforehand (`latency`) or taken at its estimate.
     """
@@ -53,11 +53,13 @@ class SurrogateSampler(ProposingSampler):
         latency: LatencyOf | None = None,
         weight: WeightOf | None = None,
         noise: float | None = None,
+        prior: Prior | None = None,
     ) -> None:
         super().__init__(space, seed=seed)
         self._latency = latency
         self._weight = weight
         self._noise = None if noise is None else checks.positive("the noise", noise)
+        self._prior = prior
         self._fitter: Fitter | None = None
 
     def propose(self, view: View, history: History, rng: np.random.Generator) -> Point:
@@ -65,7 +67,10 @@ class SurrogateSampler(ProposingSampler):
         evaluated = history.evaluated
         fitter = self._fitter_of(view)
         if len(evaluated) < 2 or len(evaluated) + len(history.pending) < _FIRST:
-            return _far_point(fitter.encoding, view, history, rng)
+            points = [random_untaken(view, history, rng) for _ in range(_SPREAD)]
+            if self._prior is not None:
+                return points[int(np.argmax(self._prior(points)))]
+            return _far_point(fitter.encoding, history, points)
         fitted = fitter.fit(evaluated)
         if history.pending:
             fitted = fitted.believing(history.pending)
@@ -154,7 +159,7 @@ class SurrogateSampler(ProposingSampler):
 
     def _fitter_of(self, view: View) -> Fitter:
         if self._fitter is None or self._fitter.view != view:
-            self._fitter = Fitter(view, Encoding(view))
+            self._fitter = Fitter(view, Encoding(view, self._prior))
         return self._fitter
 
 
@@ -175,9 +180,8 @@ def _beaten(pairs: Array, index: int) -> bool:
     return bool((no_worse & ((pairs[:, 0] > value) | (pairs[:, 1] < cost))).any())
 
 
-def _far_point(encoding: Encoding, view: View, history: History, rng: np.random.Generator) -> Point:
-    """A random point far from those before, so that the first few see different parts of the space."""
-    points = [random_untaken(view, history, rng) for _ in range(_SPREAD)]
+def _far_point(encoding: Encoding, history: History, points: Sequence[Point]) -> Point:
+    """The one of `points` farthest from those before, so that the first few see different parts."""
     before = [found.point for found in history.observations] + list(history.pending)
     if not before:
         return points[0]

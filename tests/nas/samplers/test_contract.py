@@ -20,7 +20,7 @@ def points(study):
 @BOTH
 def test_every_point_is_one_of_the_space(name, objectives, run):
     space = load_space("mnasnet")
-    for point in points(run(name, space, 12, objectives=objectives)):
+    for point in points(run(name, space, 8, objectives=objectives)):
         assert set(point) == {choice.name for choice in space.choices}
         assert all(point[choice.name] in choice.values for choice in space.choices)
 

@@ -1,0 +1,99 @@
+"""Limits that a candidate can be held to without training it, and a space without what breaks them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+
+from candidates import Architecture, checks
+from candidates.errors import InputError
+from nas.samplers.view import View
+from search_space import Choice, Point
+from search_space.space import Random
+
+_DRAWS = 10_000  # before it is said that hardly any point is within the limits
+BYTES = 4  # of a weight and of an activation, float32
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that an architecture may have; None is no limit. MB are 10^6 bytes.
+
+    Size is that of the weights in float32; memory is the weights plus the most activations that are alive at
+    once.
+    """
+
+    parameters: int | None = None
+    multiply_adds: int | None = None
+    size_mb: float | None = None
+    memory_mb: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("parameters", "multiply_adds"):
+            if getattr(self, name) is not None:
+                checks.integer(f"--max-{name.replace('_', '-')}", getattr(self, name))
+        for name in ("size_mb", "memory_mb"):
+            if getattr(self, name) is not None:
+                checks.positive(f"--max-{name.replace('_', '-')}", getattr(self, name))
+
+    def broken(self, arch: Architecture) -> tuple[str, ...]:
+        """What `arch` breaks, each as a text with the value and the limit; empty where it is within all."""
+        weights = BYTES * arch.parameters() / 1e6
+        found: dict[str, float] = {"parameters": arch.parameters(), "size_mb": weights}
+        if self.multiply_adds is not None:
+            found["multiply_adds"] = arch.multiply_adds()
+        if self.memory_mb is not None:
+            found["memory_mb"] = weights + arch.peak_activation_bytes() / 1e6
+        return tuple(
+            f"{name} {value:,.10g} is over the limit of {limit:,.10g}"
+            for name, value in found.items()
+            if (limit := getattr(self, name)) is not None and value > limit
+        )
+
+
+@dataclass(frozen=True)
+class LimitedView:
+    """A view of the points that `allowed` accepts."""
+
+    view: View
+    allowed: Callable[[Point], bool]
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        return self.view.choices
+
+    def sample(self, rng: Random) -> Point:
+        """A point within the limits, uniform over them; an InputError where draws find none."""
+        for _ in range(_DRAWS):
+            point = self.view.sample(rng)
+            if self.allowed(point):
+                return point
+        raise InputError(f"none of {_DRAWS:,} random points is within the limits; expected looser limits")
+
+    def neighbours(self, point: Point) -> Iterator[Point]:
+        return (near for near in self.view.neighbours(point) if self.allowed(near))
+
+    def canonical(self, point: Point) -> Point:
+        return self.view.canonical(point)
+
+    def identity(self, point: Point) -> Hashable:
+        return self.view.identity(point)
+
+    def features(self, point: Point) -> tuple[float, ...]:
+        return self.view.features(point)
+
+
+def weight_of_devices(
+    latencies: Mapping[str, float], targets: Mapping[str, float], alpha: float, beta: float
+) -> float:
+    """What an accuracy is multiplied by for several devices: the product of (latency / target)^w over them.
+
+    w is `alpha` within a device's target and `beta` beyond it. Raises InputError for a device without latency.
+    """
+    weight = 1.0
+    for device, target in targets.items():
+        if device not in latencies:
+            raise InputError(f"there is no latency on {device}; expected one for each target")
+        ratio = latencies[device] / checks.positive(f"the target on {device}", target)
+        weight *= ratio ** (alpha if ratio <= 1 else beta)
+    return weight

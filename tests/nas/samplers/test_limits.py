@@ -1,0 +1,57 @@
+"""Limits that are checked without training."""
+
+import random
+
+import pytest
+
+from candidates.errors import InputError
+from nas import samplers
+from nas.samplers.limits import LimitedView, Limits, weight_of_devices
+from nas.samplers.view import view_of
+
+
+def test_what_is_broken_is_said_with_value_and_limit(small):
+    arch = small.decode(small.sample(random.Random(0)))
+    count = arch.parameters()
+    assert Limits(parameters=count).broken(arch) == ()
+    assert Limits(parameters=count - 1).broken(arch) == (
+        f"parameters {count:,} is over the limit of {count - 1:,}",
+    )
+    assert Limits(multiply_adds=arch.multiply_adds()).broken(arch) == ()
+    assert len(Limits(multiply_adds=1, size_mb=1e-6, memory_mb=1e-6).broken(arch)) == 3
+    assert Limits(size_mb=4 * count / 1e6).broken(arch) == ()
+    more = (4 * count + arch.peak_activation_bytes()) / 1e6
+    assert Limits(memory_mb=more).broken(arch) == ()
+    assert Limits(memory_mb=more * 0.999).broken(arch) != ()
+
+
+def test_a_limit_that_makes_no_sense_is_refused_by_its_option():
+    with pytest.raises(InputError, match="--max-parameters is 0"):
+        Limits(parameters=0)
+    with pytest.raises(InputError, match="--max-size-mb is -1"):
+        Limits(size_mb=-1)
+
+
+@pytest.mark.parametrize("name", ["surrogate", "evolution"])
+def test_a_search_stays_within_the_limits(name, small, evaluate, new_study):
+    rng = random.Random(0)
+    middle = sorted(small.decode(small.sample(rng)).multiply_adds() for _ in range(50))[25]
+    limits = Limits(multiply_adds=middle)
+    view = LimitedView(view_of(small), lambda point: not limits.broken(small.decode(point)))
+    study = new_study(samplers.make(name, view, seed=0))
+    for _ in range(25):
+        evaluate(study.ask(), small)
+    assert all(small.decode(trial.params).multiply_adds() <= middle for trial in study.trials)
+
+
+def test_limits_that_nothing_keeps_are_an_error(small):
+    view = LimitedView(view_of(small), lambda _: False)
+    with pytest.raises(InputError, match="none of 10,000 random points is within the limits"):
+        view.sample(random.Random(0))
+
+
+def test_several_devices_multiply():
+    weight = weight_of_devices({"a": 20.0, "b": 5.0}, {"a": 10.0, "b": 10.0}, alpha=0.0, beta=-1.0)
+    assert weight == pytest.approx(0.5)
+    with pytest.raises(InputError, match="no latency on b"):
+        weight_of_devices({"a": 1.0}, {"a": 1.0, "b": 1.0}, 0.0, -1.0)
