@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from candidates import Architecture
@@ -41,9 +41,21 @@ class Trained(Protocol):
         """Validation loss."""
         ...
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the training was ended early."""
+        ...
+
 
 Measure = Callable[[Architecture], Measured]
-Train = Callable[[Architecture, int], Trained]
+
+
+class Train(Protocol):
+    """Trains an architecture from the weights that a seed gives."""
+
+    def __call__(self, arch: Architecture, seed: int, watch: Watch | None = None) -> Trained:
+        """Train; after each epoch but the last, `watch` is told the accuracy and may ask to stop."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -68,12 +80,16 @@ class Evaluation:
         return found
 
 
+Watch = Callable[[float], bool]
+"""Told the validation accuracy after an epoch; answers whether to stop the training."""
+
+
 @dataclass(frozen=True)
 class Evaluator:
     """Measures with `measure` and trains with `train`, in that order.
 
     `deploy` turns a space's architecture into the one that is deployed and measured; what is slower than
-    `most_ms` is not trained.
+    `most_ms` is not trained. With `epoch_by_epoch` a training's accuracy is watched after every epoch.
     """
 
     deploy: Callable[[Architecture], Architecture]
@@ -81,25 +97,31 @@ class Evaluator:
     train: Train
     most_ms: float
     seed: int
+    epoch_by_epoch: bool = False
 
-    def __call__(self, base: Architecture) -> Evaluation:
-        """Evaluate the space's architecture `base`."""
-        start = time.perf_counter()
-        measured = self.measured_twice(self.deploy(base))
-        seconds = {"measuring": time.perf_counter() - start}
-        if measured.latency_ms > self.most_ms:
-            return Evaluation(measured.latency_ms, measured.to_dict(), seconds=seconds)
-        start = time.perf_counter()
-        trained = self.train(base, self.seed)
-        seconds["training"] = time.perf_counter() - start
-        return Evaluation(
-            measured.latency_ms, measured.to_dict(), trained.accuracy, _finite(trained.loss), seconds
-        )
+    def latency(self, base: Architecture) -> Evaluation:
+        """Measure the space's architecture `base` as it is deployed.
 
-    def measured_twice(self, arch: Architecture) -> Measured:
-        """A measurement; one that is not valid is taken once more, then used as it is, flagged."""
+        A measurement that is not valid is taken once more, then used as it is, flagged.
+        """
+        start = time.perf_counter()
+        arch = self.deploy(base)
         measured = self.measure(arch)
-        return measured if measured.valid else self.measure(arch)
+        if not measured.valid:
+            measured = self.measure(arch)
+        seconds = {"measuring": time.perf_counter() - start}
+        return Evaluation(measured.latency_ms, measured.to_dict(), seconds=seconds)
+
+    def accuracy(self, base: Architecture, known: Evaluation, watch: Watch) -> Evaluation:
+        """Train `base`, whose latency is `known`, unless it is too slow; `watch` may end that early."""
+        if known.latency_ms > self.most_ms:
+            return known
+        start = time.perf_counter()
+        trained = self.train(base, self.seed, watch if self.epoch_by_epoch else None)
+        seconds = {**known.seconds, "training": time.perf_counter() - start}
+        if trained.stopped:
+            return replace(known, seconds=seconds)
+        return replace(known, accuracy=trained.accuracy, loss=_finite(trained.loss), seconds=seconds)
 
 
 def _finite(value: float) -> float | None:

@@ -32,8 +32,10 @@ def outcome(row: Row) -> str:
         return f"failed: {row.failed_because}"
     if row.duplicate_of is not None:
         return f"same network as trial {row.duplicate_of}"
+    if row.over_limit:
+        return row.over_limit
     if row.state == "PRUNED":
-        return "too slow to train"
+        return f"stopped after epoch {row.epochs}" if row.epochs else "too slow to train"
     if row.measurement and not row.measurement.get("valid", True):
         return "latency in doubt"
     notes = ["on the front"] if row.on_front else []

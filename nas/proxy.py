@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +35,15 @@ class Proxy:
         """`arch` as the proxy trains it: at the data set's size, with strides removed where it is small."""
         return arch.for_input(self.data.size, self.data.channels, self.data.classes, min_map=MIN_MAP)
 
-    def train(self, arch: Architecture, seed: int) -> Outcome:
-        """Train `arch` from the weights that `seed` gives and score it on the validation split."""
+    def train(self, arch: Architecture, seed: int, watch: Callable[[float], bool] | None = None) -> Outcome:
+        """Train `arch` from the weights that `seed` gives and score it on the validation split.
+
+        `watch` is told the accuracy after each epoch and may end the training by answering True.
+        """
         from nas.training import train
 
         network = build(self.architecture(arch), seed=seed, dropout=self.recipe.dropout)
-        return train(network, self.placed, self.recipe, seed)
+        return train(network, self.placed, self.recipe, seed, watch)
 
     def describe(self) -> dict[str, Any]:
         """What an accuracy of this proxy has to be reported with."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,12 @@ from candidates.files import check_folder, expanded
 from nas.evaluation import Evaluator, Measured
 from nas.latency_source import predicting, predictor_for
 from nas.reward import reward
-from nas.run_folder import RunFolder, check_free, create
+from nas.run_folder import RunFolder, check_free, create, open_run
+from nas.samplers import priors
+from nas.samplers.encoding import Prior
+from nas.samplers.halting import epochs_saved, rule_of
+from nas.samplers.limits import LimitedView, Limits
+from nas.samplers.view import FactorizedView, View
 from nas.search import Confirmation, Progress, Search, Stop
 from nas.settings import SearchSettings
 from nas.study import close, open_study, take_up_lost
@@ -27,9 +32,10 @@ if TYPE_CHECKING:
     from latency.device import Device
     from latency.predictor import Predictor
     from nas.proxy import Proxy
-    from search_space import FactorizedSpace
+    from search_space import FactorizedSpace, Point
 
 CPU_SAMPLES = 4_000  # images that a proxy trains on where there is no GPU, unless the user says otherwise
+ZERO_COST = "zero-cost"  # scores at initialisation, in place of an earlier run
 TRIED = 5  # random architectures that show what the target means on a device
 
 
@@ -142,7 +148,10 @@ def search(
     from nas.samplers import make
 
     settings = folder.settings
-    sampler = make(settings.sampler, prepared.space, seed=settings.seed, weight=_weight(settings))
+    view = limited_view(prepared)
+    sampler = make(
+        settings.sampler, view, seed=settings.seed, weight=_weight(settings), prior=_prior(prepared, view)
+    )
     study = open_study(folder.database, sampler, settings.objective, create=True)
     try:
         if take_up_lost(study, prepared.space):
@@ -153,12 +162,64 @@ def search(
             train=prepared.proxy.train,
             most_ms=settings.target_ms * settings.max_latency_factor,
             seed=settings.seed,
+            epoch_by_epoch=settings.pruner != "none",
         )
         found = {"proxy": prepared.proxy.describe()}
         measure_now = prepared.measure if settings.latency == "auto" else None
-        work = Search(folder, study, prepared.space, evaluate, found, progress, after_trial, measure_now)
+        rule = rule_of(settings.pruner, settings.epochs)
+        work = Search(
+            folder, study, prepared.space, evaluate, found, progress, after_trial,
+            measure_now, limits_of(settings), rule,
+        )  # fmt: skip
         rows = work.run(stop)
+        if rule is not None:
+            saved = epochs_saved(study.get_trials(deepcopy=False), settings.epochs)
+            progress.note(f"stopping hopeless trainings early saved {saved} epochs")
         return rows if stop.asked else _confirm(work, prepared, rows, stop)
+    finally:
+        close(study)
+
+
+def limits_of(settings: SearchSettings) -> Limits:
+    """The limits, besides latency, that candidates are held to."""
+    return Limits(
+        settings.max_parameters, settings.max_multiply_adds, settings.max_size_mb, settings.max_memory_mb
+    )
+
+
+def limited_view(prepared: Prepared) -> View:
+    """The space as the samplers see it: only what is within the limits, where there are any."""
+    view = FactorizedView(prepared.space)
+    limits = limits_of(prepared.settings)
+    if limits == Limits():
+        return view
+    known: dict[Hashable, bool] = {}
+
+    def allowed(point: Point) -> bool:
+        key = view.identity(point)
+        if key not in known:
+            known[key] = not limits.broken(prepared.deploy(prepared.space.decode(point)))
+        return known[key]
+
+    return LimitedView(view, allowed)
+
+
+def _prior(prepared: Prepared, view: View) -> Prior | None:
+    """What is believed before the first trial: from an earlier run, or from zero-cost scores."""
+    start = prepared.settings.warm_start
+    if start is None:
+        return None
+    if start == ZERO_COST:
+        size = prepared.proxy.data.size
+
+        def score(point: Point) -> float:
+            return priors.synflow(prepared.proxy.architecture(prepared.space.decode(point)), resolution=size)
+
+        return priors.from_scores(view, score, seed=prepared.settings.seed)
+    earlier = open_run(Path(start))
+    study = open_study(earlier.database, None, earlier.settings.objective, create=False)
+    try:
+        return priors.from_study(study, view)
     finally:
         close(study)
 

@@ -14,13 +14,15 @@ from candidates.errors import RunError
 from nas.evaluation import Evaluation, Evaluator, Measured
 from nas.reward import reward
 from nas.run_folder import RunFolder
+from nas.samplers.halting import CURVE, Rule, should_stop
 from nas.study import first_line
 from nas.trials import Row, architecture_text, study_rows
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.trial import Trial
+    from optuna.trial import FrozenTrial, Trial
 
+    from nas.samplers.limits import Limits
     from search_space import FactorizedSpace
 
 MOST_FAILURES = 5  # in a row; then something is wrong that the next candidate will not cure
@@ -77,18 +79,20 @@ class Search:
     progress: Progress
     after_trial: Callable[[list[Row]], None] = lambda rows: None
     measure_front_now: Callable[[Architecture], Measured] | None = None
+    limits: Limits | None = None
+    rule: Rule | None = None
     known: dict[str, Row] = field(default_factory=dict)
 
     def run(self, stop: Stop) -> list[Row]:
         """Evaluate until enough trials are complete or `stop` is asked; return the rows."""
         rows = self.rows()
-        self.known = {r.id: r for r in rows if r.id and (r.evaluated or r.state == "PRUNED")}
+        self.known = {r.id: r for r in rows if r.id and _is_known(r)}
         while _completed(rows) < self.folder.settings.trials and not stop.asked:
             trial = self.study.ask()
             self._one(trial)
             rows = self._with_measured_front()
             row = rows[-1]
-            if row.id and (row.evaluated or row.state == "PRUNED"):
+            if row.id and _is_known(row):
                 self.known.setdefault(row.id, row)
             self.folder.write(rows, self.found)
             self.progress.trial(row, rows)
@@ -124,17 +128,21 @@ class Search:
         base = self.space.decode(self.space.suggest(trial))
         arch = self.evaluate.deploy(base)
         describe(trial, arch)
+        broken = self.limits.broken(arch) if self.limits else ()
+        if broken:
+            trial.set_user_attr("over_limit", "; ".join(broken))
+            self.study.tell(trial, state=TrialState.PRUNED)
+            return
         known = self.known.get(arch.id)
         try:
-            evaluation = _repeat(known) if known else self.evaluate(base)
+            evaluation = _repeat(known) if known else self._evaluated(trial, base)
         except Exception as error:
             trial.set_user_attr("failed_because", first_line(error))
             self.study.tell(trial, state=TrialState.FAIL)
             return
         if known:
             trial.set_user_attr("duplicate_of", known.number)
-        for name, value in evaluation.attributes().items():
-            trial.set_user_attr(name, value)
+        _keep(trial, evaluation)
         if evaluation.accuracy is None:
             self.study.tell(trial, state=TrialState.PRUNED)
             return
@@ -142,6 +150,29 @@ class Search:
         trial.set_user_attr("reward", score)
         pareto = self.folder.settings.objective == "pareto"
         self.study.tell(trial, [evaluation.accuracy, evaluation.latency_ms] if pareto else score)
+
+    def _evaluated(self, trial: Trial, base: Architecture) -> Evaluation:
+        """Measure, then train; a training that its epochs so far show to be hopeless is stopped."""
+        measured = self.evaluate.latency(base)
+        _keep(trial, measured)  # the rule that stops trainings weighs accuracies by it
+        curve: list[float] = []
+
+        def hopeless(accuracy: float) -> bool:
+            curve.append(accuracy)
+            trial.set_user_attr(CURVE, curve)
+            if self.rule is None:
+                return False
+            trials = self.study.get_trials(deepcopy=False)
+            return should_stop(self.rule, trials[trial.number], curve, trials, self._weigh)
+
+        return self.evaluate.accuracy(base, measured, hopeless)
+
+    @property
+    def _weigh(self) -> Callable[[FrozenTrial], float] | None:
+        """What a trial's accuracy is multiplied by for its reward; None with two objectives."""
+        if self.folder.settings.objective == "pareto":
+            return None
+        return lambda trial: self._reward(1.0, trial.user_attrs["latency_ms"])
 
     def _reward(self, accuracy: float, latency_ms: float) -> float:
         settings = self.folder.settings
@@ -156,10 +187,20 @@ def describe(trial: Trial, arch: Architecture) -> None:
     trial.set_user_attr("multiply_adds", arch.multiply_adds())
 
 
+def _keep(trial: Trial, evaluation: Evaluation) -> None:
+    for name, value in evaluation.attributes().items():
+        trial.set_user_attr(name, value)
+
+
 def _repeat(known: Row) -> Evaluation:
     """What is known of the same network already."""
     assert known.latency_ms is not None
     return Evaluation(known.latency_ms, dict(known.measurement), known.accuracy, known.loss)
+
+
+def _is_known(row: Row) -> bool:
+    """Whether a second visit of the row's network can be answered from it."""
+    return row.evaluated or (row.state == "PRUNED" and row.latency_ms is not None)
 
 
 def _completed(rows: list[Row]) -> int:
@@ -174,9 +215,11 @@ def _check_hopeless(rows: list[Row]) -> None:
         )
     last = rows[-MOST_TOO_SLOW:]
     if len(last) == MOST_TOO_SLOW and all(row.state == "PRUNED" for row in last):
-        fastest = min(row.latency_ms or 0.0 for row in last)
+        times = [row.latency_ms for row in last if row.latency_ms is not None]
+        if not times:
+            raise RunError(f"the last {MOST_TOO_SLOW} candidates were over a limit: {last[-1].over_limit}")
         raise RunError(
-            f"the last {MOST_TOO_SLOW} candidates were too slow to train, the fastest at {fastest:.2f} ms; "
+            f"the last {MOST_TOO_SLOW} candidates were too slow to train, the fastest at {min(times):.2f} ms; "
             "raise --target-ms or --max-latency-factor, or lower --resolution"
         )
 

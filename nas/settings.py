@@ -12,6 +12,7 @@ from nas.latency_source import SOURCES
 from nas.reward import HARD, SOFT
 from nas.samplers import names as sampler_names
 
+PRUNERS = ("none", "median", "hyperband")
 OBJECTIVES = ("soft", "hard", "pareto")
 TARGETS = (1e-6, 1e6)  # milliseconds
 # Options that are whole numbers, with the least and the most that each can be. torch's generators take
@@ -58,6 +59,12 @@ class SearchSettings:
     max_latency_factor: float = 2.0
     confirm: int = 2
     latency: str = "measure"
+    pruner: str = "none"
+    warm_start: str | None = None
+    max_parameters: int | None = None
+    max_multiply_adds: int | None = None
+    max_size_mb: float | None = None
+    max_memory_mb: float | None = None
 
     def __post_init__(self) -> None:
         checks.positive("target-ms", self.target_ms)
@@ -67,6 +74,17 @@ class SearchSettings:
         checks.one_of("sampler", self.sampler, sampler_names())
         checks.one_of("objective", self.objective, OBJECTIVES)
         checks.one_of("latency", self.latency, SOURCES)
+        checks.one_of("pruner", self.pruner, PRUNERS)
+        if self.warm_start is not None:
+            checks.text("warm-start", self.warm_start)
+            if self.sampler != "surrogate":
+                raise InputError(f"--warm-start is for the surrogate sampler, not for {self.sampler}")
+        for name in ("max_parameters", "max_multiply_adds"):
+            if getattr(self, name) is not None:
+                checks.integer(name.replace("_", "-"), getattr(self, name))
+        for name in ("max_size_mb", "max_memory_mb"):
+            if getattr(self, name) is not None:
+                checks.positive(name.replace("_", "-"), getattr(self, name))
         for name, (least, most) in _WHOLE.items():
             value = getattr(self, name)
             if value is not None or name not in _OPTIONAL:

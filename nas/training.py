@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ class Outcome:
     loss: float
     seconds: float
     images_per_second: float
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,17 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def train(network: nn.Module, data: DeviceData, recipe: Recipe, seed: int) -> Outcome:
+def train(
+    network: nn.Module,
+    data: DeviceData,
+    recipe: Recipe,
+    seed: int,
+    watch: Callable[[float], bool] | None = None,
+) -> Outcome:
     """Train `network` on the training split and score it on the validation split.
 
-    On a CPU the same seed and number of threads give the same outcome, bit for bit.
+    On a CPU the same seed and number of threads give the same outcome, bit for bit. `watch` is told the
+    accuracy after each epoch; the training stops where it answers True.
     """
     images, labels = data.train
     device = images.device
@@ -99,19 +107,28 @@ def train(network: nn.Module, data: DeviceData, recipe: Recipe, seed: int) -> Ou
     flip = images.shape[1] == 3 if recipe.flip is None else recipe.flip
 
     start = time.perf_counter()
-    for chosen in _batches(len(labels), batch, recipe.epochs, generator, device):
-        crops = random_crop_flip(images[chosen], padding, flip, generator)
-        with _precision(device):
-            logits = network(data.normalised(crops))
-            loss = F.cross_entropy(logits.float(), labels[chosen], label_smoothing=recipe.label_smoothing)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
+    for epoch in range(recipe.epochs):
+        for chosen in _batches(len(labels), batch, generator, device):
+            crops = random_crop_flip(images[chosen], padding, flip, generator)
+            with _precision(device):
+                logits = network(data.normalised(crops))
+                loss = F.cross_entropy(logits.float(), labels[chosen], label_smoothing=recipe.label_smoothing)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+        if watch is not None and epoch < recipe.epochs - 1:
+            reestimate_statistics(network, data)
+            accuracy, loss_value = evaluate(network, data)
+            if watch(accuracy):
+                return Outcome(accuracy, loss_value, time.perf_counter() - start, 0.0, stopped=True)
+            network.train()
     _wait(device)
     seconds = time.perf_counter() - start
     reestimate_statistics(network, data)
     accuracy, loss_value = evaluate(network, data)
+    if watch is not None:
+        watch(accuracy)
     return Outcome(accuracy, loss_value, time.perf_counter() - start, steps * batch / seconds)
 
 
@@ -168,14 +185,11 @@ def one_cycle(progress: float, warmup: float) -> float:
     return 1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup + 1e-12))) / 2
 
 
-def _batches(
-    count: int, batch: int, epochs: int, generator: torch.Generator, device: torch.device
-) -> Iterator[Tensor]:
-    """Indices of each batch; every epoch is a new permutation, and its last, smaller batch is dropped."""
-    for _ in range(epochs):
-        order = torch.randperm(count, generator=generator).to(device, non_blocking=True)
-        for start in range(0, count - batch + 1, batch):
-            yield order[start : start + batch]
+def _batches(count: int, batch: int, generator: torch.Generator, device: torch.device) -> Iterator[Tensor]:
+    """Indices of each batch of one epoch, in a new order; the last, smaller batch is dropped."""
+    order = torch.randperm(count, generator=generator).to(device, non_blocking=True)
+    for start in range(0, count - batch + 1, batch):
+        yield order[start : start + batch]
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -33,6 +33,8 @@ class Row:
     on_front: bool = False
     duplicate_of: int | None = None
     failed_because: str | None = None
+    over_limit: str | None = None
+    epochs: int = 0
     measuring_seconds: float = 0.0
     training_seconds: float = 0.0
     finished_at: float | None = None
@@ -91,6 +93,8 @@ def _row(trial: FrozenTrial, settings: SearchSettings, final: Mapping[str, Any])
         reward=score,
         duplicate_of=attrs.get("duplicate_of"),
         failed_because=attrs.get("failed_because"),
+        over_limit=attrs.get("over_limit"),
+        epochs=len(attrs.get("curve", ())),
         measuring_seconds=attrs.get("measuring_seconds", 0.0),
         training_seconds=attrs.get("training_seconds", 0.0),
         finished_at=trial.datetime_complete.timestamp() if trial.datetime_complete else None,

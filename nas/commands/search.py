@@ -75,6 +75,18 @@ def search(
         str,
         typer.Option(help="Latencies while searching: measure, predict or auto; the front's are measured."),
     ] = "measure",
+    pruner: Annotated[
+        str, typer.Option(help="Stop hopeless trainings after an epoch: none, median or hyperband.")
+    ] = "none",
+    warm_start: Annotated[
+        str | None, typer.Option(help="An earlier run's folder, or zero-cost, to start the surrogate from.")
+    ] = None,
+    max_parameters: Annotated[int | None, typer.Option(help="The most parameters.")] = None,
+    max_multiply_adds: Annotated[int | None, typer.Option(help="The most multiply-adds.")] = None,
+    max_size_mb: Annotated[float | None, typer.Option(help="The most MB of float32 weights.")] = None,
+    max_memory_mb: Annotated[
+        float | None, typer.Option(help="The most MB of weights and activations at once.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Decides every random draw.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The run folder [runs/<date-time>].")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run folder.")] = None,

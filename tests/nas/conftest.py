@@ -11,8 +11,10 @@ import pytest
 
 from candidates import Architecture
 from nas.evaluation import Evaluator
+from nas.run import limits_of
 from nas.run_folder import RunFolder, create
 from nas.samplers import make
+from nas.samplers.halting import rule_of
 from nas.search import Search, Stop
 from nas.settings import SearchSettings
 from nas.study import open_study, take_up_lost
@@ -48,6 +50,7 @@ class FakeMeasurement:
 class FakeOutcome:
     accuracy: float
     loss: float
+    stopped: bool = False
 
 
 def latency_of(arch: Architecture) -> float:
@@ -82,6 +85,7 @@ class Lab:
     latency: Callable[[Architecture], float] = latency_of
     progress: Recorder = field(default_factory=Recorder)
     before_training: Callable[[int], None] = lambda count: None
+    epochs: int = 0
 
     def settings(self, **changes: Any) -> SearchSettings:
         return SearchSettings(
@@ -92,9 +96,15 @@ class Lab:
         self.measured.append(arch.id)
         return FakeMeasurement(self.latency(arch))
 
-    def train(self, arch: Architecture, seed: int) -> FakeOutcome:
+    def train(
+        self, arch: Architecture, seed: int, watch: Callable[[float], bool] | None = None
+    ) -> FakeOutcome:
         self.before_training(len(self.trained))
         self.trained.append(arch.id)
+        for epoch in range(1, 5 if watch else 1):
+            self.epochs += 1
+            if watch is not None and watch(accuracy_of(arch) * epoch / 4) and epoch < 4:
+                return FakeOutcome(accuracy_of(arch) * epoch / 4, 1.0, stopped=True)
         return FakeOutcome(accuracy_of(arch), 1 - accuracy_of(arch))
 
     def folder(self, settings: SearchSettings) -> RunFolder:
@@ -123,8 +133,13 @@ class Lab:
             train=self.train,
             most_ms=settings.target_ms * settings.max_latency_factor,
             seed=settings.seed,
+            epoch_by_epoch=settings.pruner != "none",
         )
-        return Search(folder, study, space, evaluate, {"proxy": {"name": "made up"}}, self.progress)
+        found = {"proxy": {"name": "made up"}}
+        rule = rule_of(settings.pruner, settings.epochs)
+        return Search(
+            folder, study, space, evaluate, found, self.progress, limits=limits_of(settings), rule=rule
+        )
 
 
 @pytest.fixture

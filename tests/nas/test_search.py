@@ -234,3 +234,33 @@ def test_with_auto_what_reaches_the_front_is_measured_at_once(lab: Lab) -> None:
         assert row.latency_ms == pytest.approx(latency_of(row.arch()) * (0.9 if predicted else 1.0))
     assert 0 < len(measured) < len(rows)
     assert len(measured) == len(set(measured))
+
+
+@pytest.mark.parametrize(
+    ("pruner", "objective"), [("median", "soft"), ("hyperband", "soft"), ("median", "pareto")]
+)
+def test_hopeless_trainings_are_stopped_early(lab: Lab, pruner: str, objective: str) -> None:
+    trials = 14 if objective == "soft" else 40  # with two objectives only those no slower are rivals
+    common = {"sampler": "random", "epochs": 4, "max_latency_factor": 100.0}
+    rows = lab.search(lab.settings(pruner=pruner, objective=objective, trials=trials, **common))
+    stopped = [row for row in rows if row.state == "PRUNED" and row.duplicate_of is None]
+    assert stopped
+    assert all(0 < row.epochs < 4 and row.accuracy is None and row.latency_ms for row in stopped)
+    whole = sum(row.evaluated for row in rows)
+    assert lab.epochs == 4 * whole + sum(row.epochs for row in stopped)
+    assert sum(row.state == "COMPLETE" for row in rows) == trials
+
+
+def test_what_is_over_a_limit_is_neither_measured_nor_trained(lab: Lab) -> None:
+    settings = lab.settings(sampler="random", trials=6, max_parameters=4000, max_latency_factor=100.0)
+    rows = lab.search(settings)
+    over = [row for row in rows if row.over_limit]
+    assert over
+    assert all(row.state == "PRUNED" and (row.parameters or 0) > 4000 for row in over)
+    assert all((row.parameters or 0) <= 4000 for row in rows if row.evaluated)
+    assert len(lab.measured) == sum(row.evaluated for row in rows)
+
+
+def test_a_limit_that_nothing_is_within_ends_the_search(lab: Lab) -> None:
+    with pytest.raises(RunError, match=r"over a limit: parameters .* is over the limit of 1"):
+        lab.search(lab.settings(sampler="random", max_parameters=1))

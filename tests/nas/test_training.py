@@ -17,7 +17,7 @@ SMALL = Architecture.from_blocks(["r1_k3_s22_e3_i16_o24", "r1_k3_s22_e3_i24_o40_
 
 @pytest.fixture(scope="module")
 def digits() -> Proxy:
-    return Proxy.prepare(load_data("digits"), Recipe(epochs=5), device="cpu")
+    return Proxy.prepare(load_data("digits"), Recipe(epochs=10, peak_lr=0.1), device="cpu")
 
 
 def test_what_has_learned_the_training_split_scores_on_the_validation_split(digits: Proxy) -> None:
