@@ -36,7 +36,10 @@ def outcome(row: Row) -> str:
         return "too slow to train"
     if row.measurement and not row.measurement.get("valid", True):
         return "latency in doubt"
-    return "on the front" if row.on_front else ""
+    notes = ["on the front"] if row.on_front else []
+    if row.measurement.get("predicted"):
+        notes.append("latency predicted")
+    return ", ".join(notes)
 
 
 def time_left(rows: Sequence[Row], total: int) -> str:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from candidates import Architecture
 from candidates.errors import InputError, RunError
 from candidates.files import check_folder, expanded
-from nas.evaluation import Evaluator
+from nas.evaluation import Evaluator, Measured
+from nas.latency_source import predicting, predictor_for
 from nas.reward import reward
 from nas.run_folder import RunFolder, check_free, create
 from nas.search import Confirmation, Progress, Search, Stop
@@ -24,6 +25,7 @@ from nas.trials import Row
 
 if TYPE_CHECKING:
     from latency.device import Device
+    from latency.predictor import Predictor
     from nas.proxy import Proxy
     from search_space import FactorizedSpace
 
@@ -40,12 +42,19 @@ class Prepared:
     space_yaml: str
     device: Device
     proxy: Proxy
+    predictor: Predictor | None
     notes: tuple[str, ...]
 
     def deploy(self, base: Architecture) -> Architecture:
         """`base` as it is deployed and measured."""
         data = self.proxy.data
         return base.for_input(self.settings.resolution, data.channels, self.settings.classes or data.classes)
+
+    def latency(self, arch: Architecture) -> Measured:
+        """The latency while searching: predicted where there is a predictor that knows its ground."""
+        return (
+            self.measure(arch) if self.predictor is None else predicting(self.predictor, self.measure)(arch)
+        )
 
     def measure(self, arch: Architecture, blocks: int = 1) -> Any:
         """A measurement on the device: one short block while searching."""
@@ -70,8 +79,14 @@ def prepare(settings: SearchSettings, space_yaml: str | None = None) -> Prepared
     if settings.data != "digits":
         settings = replace(settings, data=absolute(settings.data))
     settings = replace(settings, device=name)
+    predictor = predictor_for(device, settings.threads, settings.latency)
+    if predictor is not None:
+        spread = f"{100 * predictor.spread:.1f} % on held-out architectures"
+        notes.append(
+            f"latencies are predicted while searching ({predictor.samples} samples, {spread}), the front's measured"
+        )
     proxy = _proxy(settings)
-    prepared = Prepared(settings, space, text, device, proxy, tuple(notes))
+    prepared = Prepared(settings, space, text, device, proxy, predictor, tuple(notes))
     base = space.decode({choice.name: choice.values[0] for choice in space.choices})
     prepared.deploy(base), proxy.architecture(base)
     return prepared
@@ -134,13 +149,14 @@ def search(
             progress.note("taking up the trial that was in flight when the search ended")
         evaluate = Evaluator(
             deploy=prepared.deploy,
-            measure=prepared.measure,
+            measure=prepared.latency,
             train=prepared.proxy.train,
             most_ms=settings.target_ms * settings.max_latency_factor,
             seed=settings.seed,
         )
         found = {"proxy": prepared.proxy.describe()}
-        work = Search(folder, study, prepared.space, evaluate, found, progress, after_trial)
+        measure_now = prepared.measure if settings.latency == "auto" else None
+        work = Search(folder, study, prepared.space, evaluate, found, progress, after_trial, measure_now)
         rows = work.run(stop)
         return rows if stop.asked else _confirm(work, prepared, rows, stop)
     finally:

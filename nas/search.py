@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from candidates import Architecture
 from candidates.errors import RunError
-from nas.evaluation import Evaluation, Evaluator
+from nas.evaluation import Evaluation, Evaluator, Measured
 from nas.reward import reward
 from nas.run_folder import RunFolder
 from nas.study import first_line
-from nas.trials import Row, architecture_text, rows_of
+from nas.trials import Row, architecture_text, study_rows
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -76,6 +76,7 @@ class Search:
     found: Mapping[str, Any]
     progress: Progress
     after_trial: Callable[[list[Row]], None] = lambda rows: None
+    measure_front_now: Callable[[Architecture], Measured] | None = None
     known: dict[str, Row] = field(default_factory=dict)
 
     def run(self, stop: Stop) -> list[Row]:
@@ -85,7 +86,7 @@ class Search:
         while _completed(rows) < self.folder.settings.trials and not stop.asked:
             trial = self.study.ask()
             self._one(trial)
-            rows = self.rows()
+            rows = self._with_measured_front()
             row = rows[-1]
             if row.id and (row.evaluated or row.state == "PRUNED"):
                 self.known.setdefault(row.id, row)
@@ -97,8 +98,24 @@ class Search:
 
     def rows(self) -> list[Row]:
         """Every trial so far, with the longer measurements of those that have one."""
-        trials = self.study.get_trials(deepcopy=False)
-        return rows_of(trials, self.folder.settings, self.study.user_attrs.get("final"))
+        return study_rows(self.study, self.folder.settings)
+
+    def _with_measured_front(self) -> list[Row]:
+        """The rows; where predictions are measured as they reach the front, until none on it is predicted."""
+        rows = self.rows()
+        while self.measure_front_now is not None:
+            predicted = [row for row in rows if row.on_front and row.measurement.get("predicted")]
+            if not predicted:
+                break
+            measured = self.measure_front_now(predicted[0].arch())
+            self.keep_measurement("measured", str(predicted[0].id), measured.to_dict())
+            rows = self.rows()
+        return rows
+
+    def keep_measurement(self, kind: str, id: str, measurement: Mapping[str, Any]) -> None:
+        """Keep a later measurement of a candidate with the study: `measured`, or `final` (the long one)."""
+        kept = {**self.study.user_attrs.get(kind, {}), id: dict(measurement)}
+        self.study.set_user_attr(kind, kept)
 
     def _one(self, trial: Trial) -> None:
         """Evaluate one trial and tell the study."""
@@ -180,15 +197,13 @@ class Confirmation:
         rows = search.rows()
         target = search.folder.settings.target_ms
         while not stop.asked:
-            final = dict(search.study.user_attrs.get("final", {}))
+            final = search.study.user_attrs.get("final", {})
             best = best_of(rows, target)
             wanted = [row for row in rows if row.on_front or (best and row.number == best[0].number)]
             todo = [row for row in wanted if row.id not in final]
             if not todo:
                 break
-            measured = self.measure(todo[0].arch())
-            final[str(todo[0].id)] = measured.to_dict()
-            search.study.set_user_attr("final", final)
+            search.keep_measurement("final", str(todo[0].id), self.measure(todo[0].arch()).to_dict())
             rows = search.rows()
             search.folder.write(rows, search.found)
         return rows

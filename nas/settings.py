@@ -8,6 +8,7 @@ from typing import Any
 
 from candidates import checks
 from candidates.errors import InputError
+from nas.latency_source import SOURCES
 from nas.reward import HARD, SOFT
 from nas.samplers import names as sampler_names
 
@@ -34,7 +35,8 @@ class SearchSettings:
     """What the user asked for. None stands for a default that depends on the data or the machine.
 
     `resolution` and `classes` are those of the network that is deployed and measured; `proxy_resolution` is
-    what the proxy trains at. `alpha` and `beta` are the reward's exponents within and over the target.
+    what the proxy trains at. `latency` is where latencies come from while searching: `measure`, `predict`, or
+    `auto` (predict where there is a predictor, and measure what reaches the front). `alpha` and `beta` are the reward's exponents within and over the target.
     """
 
     target_ms: float
@@ -55,6 +57,7 @@ class SearchSettings:
     proxy_samples: int | None = None
     max_latency_factor: float = 2.0
     confirm: int = 2
+    latency: str = "measure"
 
     def __post_init__(self) -> None:
         checks.positive("target-ms", self.target_ms)
@@ -63,6 +66,7 @@ class SearchSettings:
             checks.text(name, getattr(self, name))
         checks.one_of("sampler", self.sampler, sampler_names())
         checks.one_of("objective", self.objective, OBJECTIVES)
+        checks.one_of("latency", self.latency, SOURCES)
         for name, (least, most) in _WHOLE.items():
             value = getattr(self, name)
             if value is not None or name not in _OPTIONAL:

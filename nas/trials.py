@@ -11,6 +11,7 @@ from candidates import Architecture
 from nas.candidate import Candidate
 
 if TYPE_CHECKING:
+    from optuna import Study
     from optuna.trial import FrozenTrial
 
     from nas.settings import SearchSettings
@@ -59,6 +60,13 @@ def rows_of(
     return mark_front(
         [_row(trial, settings, final or {}) for trial in trials if trial.state.name != "WAITING"]
     )
+
+
+def study_rows(study: Study, settings: SearchSettings) -> list[Row]:
+    """The rows of a study, with the later measurements that are kept with it."""
+    attrs = study.user_attrs
+    later = {**attrs.get("measured", {}), **attrs.get("final", {})}
+    return rows_of(study.get_trials(deepcopy=False), settings, later)
 
 
 def _row(trial: FrozenTrial, settings: SearchSettings, final: Mapping[str, Any]) -> Row:

@@ -207,7 +207,11 @@ def _telling(kind: Any) -> Any:
             self._io_manager.send(message, adb_info)
             command, data = self._read_until([constants.OKAY, constants.WRTE], adb_info)
             if command == constants.WRTE:
-                raise PushFailedError(bytes(data).removeprefix(b"FAIL")[4:])
+                # FAIL, four bytes of length, the reason: in one packet or in several.
+                said = bytes(data)
+                while len(said) < 8 or len(said) < 8 + min(int.from_bytes(said[4:8], "little"), 4096):
+                    said += bytes(self._read_until([constants.WRTE], adb_info)[1])
+                raise PushFailedError(said[8:])
             filesync_info.send_idx = 0
 
     return Telling

@@ -71,6 +71,10 @@ def search(
     confirm: Annotated[
         int, typer.Option(help="Best candidates trained again at the end, to tell the proxy's noise.")
     ] = 2,
+    latency: Annotated[
+        str,
+        typer.Option(help="Latencies while searching: measure, predict or auto; the front's are measured."),
+    ] = "measure",
     seed: Annotated[int, typer.Option(help="Decides every random draw.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The run folder [runs/<date-time>].")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run folder.")] = None,

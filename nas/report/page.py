@@ -12,7 +12,7 @@ from nas.report.drawing import block_words, draw
 from nas.report.plots import best_so_far, front_plot, target_shown
 from nas.run_folder import RunFolder, open_run
 from nas.study import close, open_study
-from nas.trials import Row, best_of, ranked, rows_of
+from nas.trials import Row, best_of, ranked, study_rows
 
 TOP = 5  # architectures that are drawn
 NOISE_FACTOR = 2.8  # 1.96 · sqrt(2): two accuracies closer than this many deviations are not told apart
@@ -23,7 +23,7 @@ def write_report(folder: str | Path) -> Path:
     run = open_run(Path(folder))
     study = open_study(run.database, None, run.settings.objective, create=False)
     attrs = study.user_attrs
-    rows = rows_of(study.get_trials(deepcopy=False), run.settings, attrs.get("final"))
+    rows = study_rows(study, run.settings)
     close(study)
     path = run.path / "report.html"
     write_text(path, render(run, rows, attrs))

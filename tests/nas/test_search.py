@@ -6,7 +6,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from candidates import RunError
+from candidates import Architecture, RunError
 from nas.candidate import Candidate
 from nas.run_folder import COLUMNS
 from nas.samplers import names
@@ -209,3 +209,28 @@ def test_the_database_survives_where_its_path_has_odd_characters(tmp_path: Path)
     assert len(lab.search(lab.settings(trials=2))) >= 2
     with sqlite3.connect(lab.path / "study.db") as database:
         assert database.execute("select count(*) from studies").fetchone() == (1,)
+
+
+def test_with_auto_what_reaches_the_front_is_measured_at_once(lab: Lab) -> None:
+    from nas.latency_source import Predicted
+    from tests.nas.conftest import FakeMeasurement
+
+    search = lab.open(lab.settings(trials=12))
+    object.__setattr__(
+        search.evaluate, "measure", lambda arch: Predicted(latency_of(arch) * 0.9, 0.1, "cpu", 1)
+    )
+    measured: list[str] = []
+
+    def measure(arch: Architecture) -> FakeMeasurement:
+        measured.append(arch.id)
+        return FakeMeasurement(latency_of(arch))
+
+    search.measure_front_now = measure
+    rows = search.run(Stop(print))
+    for row in rows:
+        predicted = bool(row.measurement.get("predicted"))
+        assert predicted == (row.id not in measured)
+        assert not (row.on_front and predicted)
+        assert row.latency_ms == pytest.approx(latency_of(row.arch()) * (0.9 if predicted else 1.0))
+    assert 0 < len(measured) < len(rows)
+    assert len(measured) == len(set(measured))
