@@ -22,6 +22,7 @@ from nas.samplers import priors
 from nas.samplers.encoding import Prior
 from nas.samplers.halting import epochs_saved, rule_of
 from nas.samplers.limits import LimitedView, Limits
+from nas.samplers.recommend import estimated_accuracies
 from nas.samplers.view import FactorizedView, View
 from nas.search import Confirmation, Progress, Search, Stop
 from nas.settings import SearchSettings
@@ -29,6 +30,8 @@ from nas.study import close, open_study, take_up_lost
 from nas.trials import Row
 
 if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
     from latency.device import Device
     from latency.predictor import Predictor
     from nas.proxy import Proxy
@@ -175,7 +178,10 @@ def search(
         if rule is not None:
             saved = epochs_saved(study.get_trials(deepcopy=False), settings.epochs)
             progress.note(f"stopping hopeless trainings early saved {saved} epochs")
-        return rows if stop.asked else _confirm(work, prepared, rows, stop)
+        if not stop.asked:
+            rows = _confirm(work, prepared, rows, stop)
+            _recommend(work, sampler, rows)
+        return rows
     finally:
         close(study)
 
@@ -245,6 +251,26 @@ def _confirm(work: Search, prepared: Prepared, rows: list[Row], stop: Stop) -> l
     rows = confirmation.measure_front(work, stop)
     work.folder.write(rows, work.found)
     return rows
+
+
+def _recommend(work: Search, sampler: BaseSampler, rows: list[Row]) -> None:
+    """Keep with the study which candidate within the target is the best by the sampler's model.
+
+    The best of many noisy accuracies is partly the luckiest; a model that knows its neighbours discounts that.
+    """
+    settings = work.folder.settings
+    estimates = estimated_accuracies(work.study, sampler)
+    rated = [
+        (reward(estimates[row.number], row.latency_ms, settings.target_ms, *settings.exponents), row)
+        for row in rows
+        if row.evaluated
+        and row.number in estimates
+        and row.latency_ms
+        and row.latency_ms <= settings.target_ms
+    ]
+    if rated:
+        _, row = max(rated, key=lambda pair: pair[0])
+        work.study.set_user_attr("recommended", {"id": row.id, "accuracy": estimates[row.number]})
 
 
 def target_note(prepared: Prepared) -> str | None:

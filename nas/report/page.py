@@ -57,6 +57,7 @@ def render(run: RunFolder, rows: list[Row], attrs: Mapping[str, Any]) -> str:
         within=chosen[1] if chosen else False,
         front=sorted((r for r in rows if r.on_front), key=lambda r: r.latency_ms or 0.0),
         noise=noise,
+        recommended=_recommended(rows, best, attrs.get("recommended", {})),
         alike=_alike(best, rows, noise),
         front_svg=Markup(front_plot(rows, settings.target_ms, best)),
         progress_svg=Markup(best_so_far(rows, settings.target_ms)),
@@ -65,6 +66,14 @@ def render(run: RunFolder, rows: list[Row], attrs: Mapping[str, Any]) -> str:
         counts=_counts(rows),
         doubtful=[row for row in rows if row.on_front and not row.measurement.get("valid", True)],
     )
+
+
+def _recommended(rows: list[Row], best: Row | None, kept: Mapping[str, Any]) -> tuple[Row, float] | None:
+    """The model's own choice with its estimate, where that is another than the best seen."""
+    for row in rows:
+        if row.evaluated and row.id == kept.get("id") and best is not None and row.number != best.number:
+            return row, float(kept["accuracy"])
+    return None
 
 
 def noise_of(rows: list[Row], repeats: Mapping[str, float]) -> float | None:

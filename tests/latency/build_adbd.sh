@@ -8,11 +8,15 @@ out="$(mkdir -p "$1" && cd "$1" && pwd)"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
-# The source package, through a sources file of our own that is gone afterwards.
-sources="$work/sources.list"
-codename="$(. /etc/os-release && echo "$VERSION_CODENAME")"
-echo "deb-src http://deb.debian.org/debian $codename main" >"$sources"
-apt_source=(-o Dir::Etc::sourcelist="$sources" -o Dir::Etc::sourceparts=/dev/null
+# The source package, from wherever this machine gets its packages, through a list that is gone afterwards.
+mkdir -p "$work/parts"
+for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+  [ -f "$file" ] && sed -n 's/^deb /deb-src /p' "$file" >"$work/parts/$(basename "$file" .list).list"
+done
+for file in /etc/apt/sources.list.d/*.sources; do
+  [ -f "$file" ] && sed 's/^Types:.*/Types: deb-src/' "$file" >"$work/parts/$(basename "$file")"
+done
+apt_source=(-o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts="$work/parts"
             -o Dir::State::lists="$work/lists" -o APT::Sandbox::User=root)
 mkdir -p "$work/lists/partial"
 apt-get update -qq

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,10 @@ def test_a_search_leaves_its_folder_and_prints_the_best_as_json(finished: tuple[
     assert best["measurement"]["blocks"] == 3
     assert best["found"]["proxy"]["validation_images"] == 1157
     assert not [path for path in out.rglob("*.part")]
+    with closing(sqlite3.connect(out / "study.db")) as database:
+        query = "select value_json from study_user_attributes where key = 'recommended'"
+        ((recommended,),) = database.execute(query).fetchall()
+    assert json.loads(recommended)["id"] in (out / "trials.csv").read_text()
 
 
 def test_the_best_is_exported_and_the_export_exports_again(

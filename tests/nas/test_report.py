@@ -94,6 +94,18 @@ def test_differences_below_the_proxys_noise_are_called_that(lab: Lab) -> None:
     assert "the difference is noise" in text
 
 
+def test_the_models_own_choice_is_told_where_it_is_another(lab: Lab) -> None:
+    search = lab.open(lab.settings(trials=8))
+    from nas.search import Stop
+
+    rows = [row for row in search.run(Stop(print)) if row.evaluated]
+    worst = min(rows, key=lambda r: r.reward or 0)
+    search.study.set_user_attr("recommended", {"id": worst.id, "accuracy": 0.4321})
+    text = write_report(lab.path).read_text()
+    assert f"<code>{worst.id}</code> is the better" in text
+    assert "43.21 % estimated" in text
+
+
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"not a run folder: it has no run\.json"):
         write_report(tmp_path)
