@@ -88,6 +88,9 @@ def prepare(settings: SearchSettings, space_yaml: str | None = None) -> Prepared
     if settings.data != "digits":
         settings = replace(settings, data=absolute(settings.data))
     settings = replace(settings, device=name)
+    if settings.warm_start not in (None, ZERO_COST):
+        settings = replace(settings, warm_start=absolute(str(settings.warm_start)))
+        open_run(Path(str(settings.warm_start)))
     predictor = predictor_for(device, settings.threads, settings.latency)
     if predictor is not None:
         spread = f"{100 * predictor.spread:.1f} % on held-out architectures"
@@ -98,6 +101,7 @@ def prepare(settings: SearchSettings, space_yaml: str | None = None) -> Prepared
     prepared = Prepared(settings, space, text, device, proxy, predictor, tuple(notes))
     base = space.decode({choice.name: choice.values[0] for choice in space.choices})
     prepared.deploy(base), proxy.architecture(base)
+    limited_view(prepared).sample(np.random.default_rng(settings.seed))  # some point is within the limits
     return prepared
 
 

@@ -151,13 +151,15 @@ def _go_on(path: Path, given: Mapping[str, Any], stream: Any, as_json: bool) -> 
 
 def _comparable(given: Mapping[str, Any]) -> dict[str, Any]:
     """The given options as a run keeps them: absolute paths, the device that `auto` found."""
-    from nas.run import absolute
+    from nas.run import ZERO_COST, absolute
 
     values = dict(given)
     if values.get("device") == "auto":
         values.pop("device")
     if "data" in values and values["data"] != "digits":
         values["data"] = absolute(values["data"])
+    if values.get("warm_start") not in (None, ZERO_COST):
+        values["warm_start"] = absolute(values["warm_start"])
     return values
 
 

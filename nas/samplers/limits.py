@@ -11,7 +11,7 @@ from nas.samplers.view import View
 from search_space import Choice, Point
 from search_space.space import Random
 
-_DRAWS = 10_000  # before it is said that hardly any point is within the limits
+_DRAWS = 2_000  # before it is said that hardly any point is within the limits
 BYTES = 4  # of a weight and of an activation, float32
 
 

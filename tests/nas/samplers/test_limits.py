@@ -46,7 +46,7 @@ def test_a_search_stays_within_the_limits(name, small, evaluate, new_study):
 
 def test_limits_that_nothing_keeps_are_an_error(small):
     view = LimitedView(view_of(small), lambda _: False)
-    with pytest.raises(InputError, match="none of 10,000 random points is within the limits"):
+    with pytest.raises(InputError, match="none of 2,000 random points is within the limits"):
         view.sample(random.Random(0))
 
 
