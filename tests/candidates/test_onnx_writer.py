@@ -13,18 +13,20 @@ from search_space import load_space
 
 
 def trained_looking(arch: Architecture) -> nn.Module:
-    """A network whose batch normalisations have statistics as after training."""
+    """A network whose batch normalisations have the statistics of what passes through, as after training.
+
+    Arbitrary statistics would make deep networks so ill-conditioned that PyTorch in float32 is itself 1e-3
+    away from what it computes in float64.
+    """
     net = build(arch, seed=1)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for module in net.modules():
             if isinstance(module, nn.BatchNorm2d):
-                assert module.running_mean is not None
-                assert module.running_var is not None
-                module.running_mean.normal_(generator=generator)
-                module.running_var.uniform_(0.5, 2.0, generator=generator)
-                module.weight.uniform_(0.5, 1.5, generator=generator)
-                module.bias.normal_(generator=generator)
+                module.momentum = None
+                module.weight.uniform_(0.8, 1.2, generator=generator)
+                module.bias.normal_(0.0, 0.2, generator=generator)
+        net(torch.randn(16, arch.channels_in, arch.resolution, arch.resolution, generator=generator))
     return net.eval()
 
 
@@ -47,7 +49,8 @@ def test_the_direct_graph_computes_what_pytorch_does(arch: Architecture) -> None
     model = onnx_model(arch, weights, batch=None)
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    image = torch.randn(2, arch.channels_in, arch.resolution, arch.resolution)
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randn(2, arch.channels_in, arch.resolution, arch.resolution, generator=generator)
     with torch.no_grad():
         expected = net(image).numpy()
     found = session.run(None, {"input": image.numpy()})[0]

@@ -558,7 +558,8 @@ def quick(monkeypatch):
         "nas.run.Prepared.measure", lambda self, arch, blocks=1: FakeMeasurement(latency_ms=1.0, valid=True)
     )
     monkeypatch.setattr(
-        "nas.proxy.Proxy.train", lambda self, arch, seed: SimpleNamespace(accuracy=0.5, loss=float(seed))
+        "nas.proxy.Proxy.train",
+        lambda self, arch, seed, watch=None: SimpleNamespace(accuracy=0.5, loss=float(seed), stopped=False),
     )
 
 
