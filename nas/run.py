@@ -157,7 +157,12 @@ def search(
     settings = folder.settings
     view = limited_view(prepared)
     sampler = make(
-        settings.sampler, view, seed=settings.seed, weight=_weight(settings), prior=_prior(prepared, view)
+        settings.sampler,
+        view,
+        seed=settings.seed,
+        weight=_weight(settings),
+        prior=_prior(prepared, view),
+        limit=settings.target_ms * settings.max_latency_factor,
     )
     study = open_study(folder.database, sampler, settings.objective, create=True)
     try:

@@ -57,11 +57,12 @@ def make(
     weight: WeightOf | None = None,
     noise: float | None = None,
     prior: Prior | None = None,
+    limit: float | None = None,
 ) -> BaseSampler:
     """The sampler called `name` for a study whose trials are points of `space`.
 
-    Without a `space`, ours learn the parameters from the study. `latency`, `weight`, `noise` and `prior` are what is
-    known besides the trials (see `SurrogateSampler`); samplers that have no use for them ignore them.
+    Without a `space`, ours learn the parameters from the study. `latency`, `weight`, `noise`, `prior` and
+    `limit` are what is known besides the trials (see `SurrogateSampler`); other samplers ignore them.
     Raises InputError for an unknown name, listing the known ones.
     """
     checks.one_of("the sampler", name, names())
@@ -80,4 +81,6 @@ def make(
         return PPOSampler(space, seed=seed)
     from nas.samplers.surrogate import SurrogateSampler
 
-    return SurrogateSampler(space, seed=seed, latency=latency, weight=weight, noise=noise, prior=prior)
+    return SurrogateSampler(
+        space, seed=seed, latency=latency, weight=weight, noise=noise, prior=prior, limit=limit
+    )

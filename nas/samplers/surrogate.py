@@ -32,6 +32,9 @@ WeightOf = Callable[[Array], Array]
 
 _FIRST = 5  # points before the model decides
 _SPREAD = 32  # random points of which the first ones take the farthest from those before
+_TO_LEARN = 3  # measured latencies from which others can be guessed
+_TOO_SLOW = 20.0  # what log(latency / limit) takes off the logarithm of an expected improvement
+_MARGIN = 0.3  # below the limit, in logarithm, for a latency that is only guessed
 _STARTS = 5  # best points from which the search for the next one climbs
 
 
@@ -40,7 +43,9 @@ class SurrogateSampler(ProposingSampler):
 
     `latency(points)` gives milliseconds (or any cost in proportion) without measuring, `weight(latencies)`
     what an accuracy is multiplied by for the reward; each is estimated from the finished trials where it is
-    not given. `prior` is what is believed of points beforehand (see `priors`). `noise` is the standard deviation of one accuracy (0 to 1) where it is known. In studies whose
+    not given. Candidates slower than `limit` are not trained, so they are avoided. `prior` is what is
+    believed of points beforehand (see `priors`), `noise` the standard deviation of one accuracy (0 to 1)
+    where it is known. In studies whose
     trials carry no `accuracy` the objective itself is modelled. One or two objectives; of two, the second is
     known beforehand (`latency`) or taken at its estimate.
     """
@@ -54,23 +59,23 @@ class SurrogateSampler(ProposingSampler):
         weight: WeightOf | None = None,
         noise: float | None = None,
         prior: Prior | None = None,
+        limit: float | None = None,
     ) -> None:
         super().__init__(space, seed=seed)
         self._latency = latency
         self._weight = weight
         self._noise = None if noise is None else checks.positive("the noise", noise)
         self._prior = prior
+        self._limit = None if limit is None else checks.positive("the limit", limit)
         self._fitter: Fitter | None = None
 
     def propose(self, view: View, history: History, rng: np.random.Generator) -> Point:
         checks.integer("the number of objectives", history.objectives, maximum=2)
         evaluated = history.evaluated
         fitter = self._fitter_of(view)
+        fast = self._fast_enough(fitter, history)
         if len(evaluated) < 2 or len(evaluated) + len(history.pending) < _FIRST:
-            points = [random_untaken(view, history, rng) for _ in range(_SPREAD)]
-            if self._prior is not None:
-                return points[int(np.argmax(self._prior(points)))]
-            return _far_point(fitter.encoding, history, points)
+            return self._first(fitter, view, history, fast, rng)
         fitted = fitter.fit(evaluated)
         if history.pending:
             fitted = fitted.believing(history.pending)
@@ -85,7 +90,38 @@ class SurrogateSampler(ProposingSampler):
             score, front = self._double(fitter, fitted, history, values)
             order = rng.permutation(front)
         starts = [evaluated[int(i)].point for i in order[:_STARTS]]
+        if fast is not None:
+            plain, surely_fast = score, fast
+
+            def score(points: Sequence[Point]) -> Array:
+                return plain(points) - _TOO_SLOW * np.maximum(0.0, surely_fast(points))
+
         return best_untaken(view, history, score, starts, rng)
+
+    def _first(
+        self, fitter: Fitter, view: View, history: History, fast: LatencyOf | None, rng: np.random.Generator
+    ) -> Point:
+        """A point before the model decides: far from those before, and not one that is surely too slow."""
+        points = [random_untaken(view, history, rng) for _ in range(_SPREAD)]
+        if fast is not None:
+            points = [point for point, over in zip(points, fast(points), strict=True) if over <= 0]
+            if not points:
+                measured = [found for found in history.observations if found.latency_ms]
+                measured.sort(key=lambda found: found.latency_ms or 0.0)
+                starts = [found.point for found in measured[:_STARTS]]
+                return best_untaken(view, history, lambda near: -np.abs(fast(near) + _MARGIN), starts, rng)
+        if self._prior is not None:
+            return points[int(np.argmax(self._prior(points)))]
+        return _far_point(fitter.encoding, history, points)
+
+    def _fast_enough(self, fitter: Fitter, history: History) -> LatencyOf | None:
+        """How far points are over the limit, as log(latency / limit); None where nothing was over it yet."""
+        limit = self._limit
+        times = [found.latency_ms for found in history.observations if found.latency_ms]
+        if limit is None or len(times) < _TO_LEARN or max(times) <= limit:
+            return None
+        latency = self._latency_model(fitter, history)
+        return lambda points: np.log(np.maximum(latency(points), 1e-9) / limit)
 
     def estimated(self, study: Study) -> dict[int, float]:
         """By trial number, what the model makes of each evaluated candidate's accuracy.

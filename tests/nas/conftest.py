@@ -120,12 +120,9 @@ class Lab:
     def open(self, settings: SearchSettings) -> Search:
         space = parse_space(SPACE, "little.yaml")
         folder = self.folder(settings)
-        study = open_study(
-            folder.database,
-            make(settings.sampler, space, seed=settings.seed),
-            settings.objective,
-            create=True,
-        )
+        limit = settings.target_ms * settings.max_latency_factor
+        sampler = make(settings.sampler, space, seed=settings.seed, limit=limit)
+        study = open_study(folder.database, sampler, settings.objective, create=True)
         take_up_lost(study, space)
         evaluate = Evaluator(
             deploy=lambda base: base.for_input(settings.resolution, 3, 10),

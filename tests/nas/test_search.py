@@ -11,7 +11,8 @@ from nas.candidate import Candidate
 from nas.run_folder import COLUMNS
 from nas.samplers import names
 from nas.search import Stop
-from tests.nas.conftest import Lab, latency_of
+from search_space import parse_space
+from tests.nas.conftest import SPACE, Lab, latency_of
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -264,3 +265,15 @@ def test_what_is_over_a_limit_is_neither_measured_nor_trained(lab: Lab) -> None:
 def test_a_limit_that_nothing_is_within_ends_the_search(lab: Lab) -> None:
     with pytest.raises(RunError, match=r"over a limit: parameters .* is over the limit of 1"):
         lab.search(lab.settings(sampler="random", max_parameters=1))
+
+
+@pytest.mark.parametrize("objective", ["soft", "pareto"])
+def test_the_surrogate_learns_from_measurements_alone_what_is_fast_enough(lab: Lab, objective: str) -> None:
+    import random
+
+    space, rng = parse_space(SPACE, "little.yaml"), random.Random(0)
+    times = sorted(latency_of(space.decode(space.sample(rng)).for_input(32, 3, 10)) for _ in range(200))
+    settings = lab.settings(target_ms=times[6], max_latency_factor=1.0, trials=6, objective=objective)
+    rows = lab.search(settings)
+    # At random, one point in thirty is fast enough, and six of them would take some 180 trials.
+    assert sum(row.state == "PRUNED" for row in rows) <= 15
