@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from candidates import Architecture, build
+from nas import cpu
 from nas.data import DataSet
 from nas.recipe import Recipe
 
@@ -43,7 +44,10 @@ class Proxy:
         from nas.training import train
 
         network = build(self.architecture(arch), seed=seed, dropout=self.recipe.dropout)
-        return train(network, self.placed, self.recipe, seed, watch)
+        outcome = train(network, self.placed, self.recipe, seed, watch)
+        del network
+        cpu.release()
+        return outcome
 
     def describe(self) -> dict[str, Any]:
         """What an accuracy of this proxy has to be reported with."""
