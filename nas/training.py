@@ -145,7 +145,10 @@ def reestimate_statistics(network: nn.Module, data: DeviceData, images: int = 10
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over the batches
     network.train()
-    pixels = data.train[0][:images]
+    # Images are often stored class by class; statistics of the first classes would fit no other.
+    every = data.train[0]
+    mixed = torch.randperm(len(every), generator=torch.Generator().manual_seed(0))[:images]
+    pixels = every[mixed.to(every.device)]
     for part in torch.split(pixels, batch):
         if len(part) > batch // 2 or len(part) == len(pixels):  # a last small batch would weigh too much
             with _precision(pixels.device):
