@@ -182,6 +182,7 @@ def export(
 
     A file that is there already is replaced only once all formats were written and checked.
     """
+    _check_out(out)
     net = load_network(arch, weights)
     with (
         made_folders(out.parent),
@@ -197,6 +198,15 @@ def export(
         for file in sorted(work.iterdir()):
             file.replace(out / file.name)
     return [Exported(item.format, out / item.path.name, item.difference) for item in written]
+
+
+def _check_out(out: Path) -> None:
+    """An earlier export may be replaced; files of these names that somebody else wrote may not."""
+    if (out / "architecture.json").exists() or not out.is_dir():
+        return
+    for name in ("model.py", "README.md"):
+        if (out / name).exists():
+            raise InputError(f"{out / name} exists and is not an earlier export's; choose another --out")
 
 
 def _readme(arch: Architecture, details: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ _KEYS = (
     "parameters",
     "multiply_adds",
     "within_target",
+    "warning",
     "found",
 )
 
@@ -43,6 +44,7 @@ class Candidate:
     reward: float | None = None
     within_target: bool | None = None
     found: Mapping[str, Any] = field(default_factory=dict)
+    warning: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -59,6 +61,8 @@ class Candidate:
         }
         if self.within_target is not None:
             values["within_target"] = self.within_target
+        if self.warning is not None:
+            values["warning"] = self.warning
         if self.found:
             values["found"] = dict(self.found)
         return values
@@ -98,6 +102,7 @@ class Candidate:
             _optional(values, "reward"),
             None if within is None else bool(within),
             checks.mapping("the candidate's found", values.get("found", {})),
+            None if values.get("warning") is None else checks.text("the warning", values["warning"]),
         )
 
     @classmethod

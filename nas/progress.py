@@ -35,7 +35,7 @@ def outcome(row: Row) -> str:
     if row.over_limit:
         return row.over_limit
     if row.state == "PRUNED":
-        return f"stopped after epoch {row.epochs}" if row.epochs else "too slow to train"
+        return "too slow to train" if row.too_slow else f"stopped after epoch {row.epochs}"
     if row.measurement and not row.measurement.get("valid", True):
         return "latency in doubt"
     notes = ["on the front"] if row.on_front else []

@@ -65,6 +65,11 @@ class Prepared:
             self.measure(arch) if self.predictor is None else predicting(self.predictor, self.measure)(arch)
         )
 
+    def measure_at_length(self, arch: Architecture) -> Any:
+        """Three invocations, once more where they are not valid: what is reported."""
+        measured = self.measure(arch, blocks=3)
+        return measured if measured.valid else self.measure(arch, blocks=3)
+
     def measure(self, arch: Architecture, blocks: int = 1) -> Any:
         """A measurement on the device: one short block while searching."""
         import latency
@@ -97,12 +102,24 @@ def prepare(settings: SearchSettings, space_yaml: str | None = None) -> Prepared
         notes.append(
             f"latencies are predicted while searching ({predictor.samples} samples, {spread}), the front's measured"
         )
-    proxy = _proxy(settings)
+    proxy, settings = _proxy(settings)
     prepared = Prepared(settings, space, text, device, proxy, predictor, tuple(notes))
+    _check_agrees(space, settings)
     base = space.decode({choice.name: choice.values[0] for choice in space.choices})
     prepared.deploy(base), proxy.architecture(base)
     limited_view(prepared).sample(np.random.default_rng(settings.seed))  # some point is within the limits
     return prepared
+
+
+def _check_agrees(space: FactorizedSpace, settings: SearchSettings) -> None:
+    """A space that names an input size or classes means them; they are not overruled in silence."""
+    for name in ("resolution", "classes"):
+        wanted = space.settings.get(name)
+        if wanted is not None and wanted != getattr(settings, name):
+            raise InputError(
+                f"the space {space.name} sets {name} {wanted}, but the search would use "
+                f"{getattr(settings, name)}; give --{name} {wanted}, or leave it out of the space"
+            )
 
 
 def absolute(data: str) -> str:
@@ -110,7 +127,8 @@ def absolute(data: str) -> str:
     return os.path.realpath(expanded("data", data))
 
 
-def _proxy(settings: SearchSettings) -> Proxy:
+def _proxy(settings: SearchSettings) -> tuple[Proxy, SearchSettings]:
+    """The proxy, and the settings with what it decided: a resume then trains the same one, on any machine."""
     from nas.data import load_data
     from nas.proxy import Proxy
     from nas.recipe import Recipe
@@ -122,7 +140,13 @@ def _proxy(settings: SearchSettings) -> Proxy:
     data = load_data(settings.data, settings.proxy_resolution, samples)
     if settings.classes is not None and settings.classes < data.classes:
         raise InputError(f"--classes is {settings.classes}, but {data.name} has {data.classes} classes")
-    return Proxy.prepare(data, Recipe(epochs=settings.epochs))
+    decided = replace(
+        settings,
+        proxy_samples=samples or max(data.classes, len(data.train)),
+        proxy_resolution=data.size,
+        classes=settings.classes or data.classes,
+    )
+    return Proxy.prepare(data, Recipe(epochs=settings.epochs)), decided
 
 
 def new_run(prepared: Prepared, out: Path) -> RunFolder:
@@ -253,7 +277,7 @@ def _confirm(work: Search, prepared: Prepared, rows: list[Row], stop: Stop) -> l
         raise RunError(f"no candidate could be trained; {work.folder.path}/trials.csv has each one's reason")
     settings = prepared.settings
     confirmation = Confirmation(
-        lambda arch: prepared.measure(arch, blocks=3), prepared.proxy.train, settings.seed, settings.confirm
+        prepared.measure_at_length, prepared.proxy.train, settings.seed, settings.confirm
     )
     work.progress.note("measuring the front again, three invocations each, and the proxy's noise")
     confirmation.train_again(work, rows, stop)
@@ -291,14 +315,15 @@ def target_note(prepared: Prepared) -> str | None:
         arch = prepared.deploy(space.decode(space.sample(rng)))
         times.append(prepared.measure(arch).latency_ms)
     fastest, slowest, middle = min(times), max(times), sorted(times)[len(times) // 2]
+    suggested = f"{float(f'{middle:.2g}'):g}"
     where = f"{TRIED} random architectures take {fastest:.3g} to {slowest:.3g} ms on {prepared.device.name}"
     if slowest < target / 2:
         return (
             f"the target of {target:g} ms does not bind: {where}, so accuracy alone will nearly decide; "
-            f"for a trade-off try --target-ms {middle:.2g}, or --device with the phone you ship on"
+            f"for a trade-off try --target-ms {suggested}, or --device with the phone you ship on"
         )
     if fastest > target * prepared.settings.max_latency_factor:
         return (
-            f"the target of {target:g} ms is far below what was tried: {where}; try --target-ms {middle:.2g}"
+            f"the target of {target:g} ms is far below what was tried: {where}; try --target-ms {suggested}"
         )
     return None

@@ -8,7 +8,7 @@ import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,14 @@ class RunFolder:
                 file.unlink()
         best = best_of(rows, target)
         if best is not None:
-            candidate_of(best[0], found, best[1]).save(self.path / "best.json")
+            row, within = best
+            candidate = candidate_of(row, found, within)
+            if not within:
+                warning = (
+                    f"no candidate is within {target:g} ms; this is the nearest, at {row.latency_ms:.3g} ms"
+                )
+                candidate = replace(candidate, warning=warning)
+            candidate.save(self.path / "best.json")
 
     @contextmanager
     def locked(self) -> Iterator[None]:

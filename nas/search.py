@@ -214,12 +214,14 @@ def _check_hopeless(rows: list[Row]) -> None:
             f"the last {MOST_FAILURES} candidates failed; the last one because: {last[-1].failed_because}"
         )
     last = rows[-MOST_TOO_SLOW:]
-    if len(last) == MOST_TOO_SLOW and all(row.state == "PRUNED" for row in last):
-        times = [row.latency_ms for row in last if row.latency_ms is not None]
-        if not times:
-            raise RunError(f"the last {MOST_TOO_SLOW} candidates were over a limit: {last[-1].over_limit}")
+    if len(last) < MOST_TOO_SLOW:
+        return
+    if all(row.over_limit for row in last):
+        raise RunError(f"the last {MOST_TOO_SLOW} candidates were over a limit: {last[-1].over_limit}")
+    if all(row.too_slow or row.over_limit for row in last):
+        fastest = min(row.latency_ms for row in last if row.latency_ms is not None)
         raise RunError(
-            f"the last {MOST_TOO_SLOW} candidates were too slow to train, the fastest at {min(times):.2f} ms; "
+            f"the last {MOST_TOO_SLOW} candidates were too slow to train, the fastest at {fastest:.2f} ms; "
             "raise --target-ms or --max-latency-factor, or lower --resolution"
         )
 

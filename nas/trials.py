@@ -46,6 +46,11 @@ class Row:
         """Whether this trial found an accuracy itself."""
         return self.state == "COMPLETE" and self.duplicate_of is None and self.accuracy is not None
 
+    @property
+    def too_slow(self) -> bool:
+        """Whether it was measured and not trained at all, for its latency."""
+        return self.state == "PRUNED" and self.over_limit is None and self.epochs == 0
+
     def arch(self) -> Architecture:
         """The architecture, as it is deployed."""
         assert self.architecture is not None, f"trial {self.number} has no architecture"

@@ -71,7 +71,7 @@ def export(
         print(f"{item.path}{check}")
     if untrained:
         print(
-            "the weights are untrained (seed 0): a search ranks architectures, nas-train trains them in full"
+            "the weights are untrained (seed 0): a search ranks architectures, training them in full comes after"
         )
 
 

@@ -145,8 +145,22 @@ def _go_on(path: Path, given: Mapping[str, Any], stream: Any, as_json: bool) -> 
     settings = folder.settings.resumed(_comparable(given))
     with folder.locked():
         prepared = prepare(settings, folder.record["space_yaml"])
+        _check_device(prepared, folder)
         folder = folder.with_record(settings=settings.to_dict())
         return _search(folder, prepared, stream, as_json)
+
+
+def _check_device(prepared: Prepared, folder: RunFolder) -> None:
+    """Latencies of two devices have no place in one run."""
+    from candidates.errors import InputError
+
+    before = folder.record.get("device", {})
+    now = prepared.device.fingerprint()
+    if before.get("fingerprint", now) != now:
+        raise InputError(
+            f"the run was measured on another device called {before.get('name')} (fingerprint "
+            f"{before['fingerprint']}, here {now}); go on with it there, or start a new run"
+        )
 
 
 def _comparable(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -101,6 +101,8 @@ def _counts(rows: list[Row]) -> dict[str, int]:
     return {
         "complete": sum(row.state == "COMPLETE" for row in rows),
         "duplicates": sum(row.duplicate_of is not None for row in rows),
-        "too slow": sum(row.state == "PRUNED" for row in rows),
+        "too slow": sum(row.too_slow for row in rows),
+        "over a limit": sum(row.over_limit is not None for row in rows),
+        "stopped early": sum(row.state == "PRUNED" and row.epochs > 0 for row in rows),
         "failed": sum(row.state == "FAIL" for row in rows),
     }

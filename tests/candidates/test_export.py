@@ -100,3 +100,10 @@ def test_a_failed_export_leaves_what_was_there(
         export(zoo.load("mnasnet-small"), None, ["torch", "onnx"], out, {})
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["net"]
+
+
+def test_files_of_somebody_elses_project_are_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(InputError, match=r"README\.md exists and is not an earlier export's"):
+        export(ARCH, None, ["torch"], tmp_path, {})
+    assert (tmp_path / "README.md").read_text() == "mine"

@@ -49,3 +49,15 @@ def test_a_search_starts_from_what_is_known(tmp_path: Path, lab: Lab, start: str
     folder = create(tmp_path / "warm", prepared.settings, SPACE, {"name": "cpu"})
     rows = search(folder, prepared, Recorder(), Stop(print))
     assert sum(row.state == "COMPLETE" for row in rows) == 2
+
+
+def test_what_a_resume_needs_to_train_the_same_proxy_is_decided_at_the_start() -> None:
+    decided = prepare(settings(), SPACE).settings
+    assert (decided.proxy_samples, decided.proxy_resolution, decided.classes) == (4000, 8, 10)
+
+
+def test_a_space_that_names_another_input_size_is_not_overruled_in_silence() -> None:
+    with pytest.raises(
+        InputError, match="sets resolution 64, but the search would use 32; give --resolution 64"
+    ):
+        prepare(settings(), SPACE.replace("stem: 8", "stem: 8\nresolution: 64"))

@@ -277,3 +277,11 @@ def test_the_surrogate_learns_from_measurements_alone_what_is_fast_enough(lab: L
     rows = lab.search(settings)
     # At random, one point in thirty is fast enough, and six of them would take some 180 trials.
     assert sum(row.state == "PRUNED" for row in rows) <= 15
+
+
+def test_where_nothing_is_within_the_target_the_best_is_the_nearest_with_a_warning(lab: Lab) -> None:
+    lab.search(lab.settings(target_ms=0.5, max_latency_factor=100.0, trials=4))
+    best = Candidate.load(lab.path / "best.json")
+    assert best.within_target is False
+    assert best.warning is not None
+    assert best.warning.startswith("no candidate is within 0.5 ms; this is the nearest")

@@ -109,3 +109,22 @@ def test_the_learning_rate_rises_and_falls_once() -> None:
     assert factors[:31] == sorted(factors[:31])
     assert factors[30:] == sorted(factors[30:], reverse=True)
     assert factors[-1] < 1e-3
+
+
+def test_the_order_in_which_images_are_stored_does_not_matter_to_the_statistics() -> None:
+    """2,000 images stored class by class, the classes of different brightness."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 500)
+    pixels = np.clip(rng.normal(60 * labels[:, None, None, None], 20, (2000, 1, 8, 8)), 0, 255).astype(
+        np.uint8
+    )
+    images = Images(pixels, labels)
+    data = DeviceData.put(DataSet("x", ("a", "b", "c", "d"), images, images), torch.device("cpu"))
+    net = build(SMALL.for_input(8, 1, 4, min_map=2), seed=0, dropout=0.0)
+    reestimate_statistics(net, data)
+    first = next(module for module in net.modules() if isinstance(module, nn.BatchNorm2d))
+    stem = next(module for module in net.modules() if isinstance(module, nn.Conv2d))
+    with torch.no_grad():
+        outputs = stem(data.normalised(data.train[0]))
+    assert first.running_mean is not None
+    assert (first.running_mean - outputs.mean((0, 2, 3))).abs().max() < 0.1 * outputs.std()
