@@ -486,7 +486,7 @@ def test_weights_that_are_not_numbers(refused, exported):
 def test_train_says_what_to_do_meanwhile(refused):
     refused("full training of mnasnet-a1 is not built yet; nas-export", "nas-train", "mnasnet-a1")
     refused("full training is not built yet", "nas-train")
-    refused("--data", "nas-train", "mnasnet-a1", "--data", "x")
+    refused("not built yet", "nas-train", "mnasnet-a1", "--data", "x", "--recipe", "mnasnet")
 
 
 # a full disk
