@@ -4,13 +4,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: search test lint clean
+.PHONY: search test chaos lint clean
 
 search: $(VENV)/.base
 	$(BIN)/nas-search --target-ms 78
 
 test: $(VENV)/.dev lint
 	$(BIN)/python -m pytest
+
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -112,12 +112,22 @@ class Evaluator:
         seconds = {"measuring": time.perf_counter() - start}
         return Evaluation(measured.latency_ms, measured.to_dict(), seconds=seconds)
 
-    def accuracy(self, base: Architecture, known: Evaluation, watch: Watch) -> Evaluation:
-        """Train `base`, whose latency is `known`, unless it is too slow; `watch` may end that early."""
-        if self.too_slow(known):
-            return known
+    def training(self, watch: Watch) -> Training:
+        """What a worker is to do with a candidate; `watch` may end it early."""
+        return Training(self.train, self.seed, watch if self.epoch_by_epoch else None)
+
+
+@dataclass(frozen=True)
+class Training:
+    """Trains a space's architecture whose latency is known; runs wherever `train` and `watch` can be sent."""
+
+    train: Train
+    seed: int
+    watch: Watch | None
+
+    def __call__(self, base: Architecture, known: Evaluation) -> Evaluation:
         start = time.perf_counter()
-        trained = self.train(base, self.seed, watch if self.epoch_by_epoch else None)
+        trained = self.train(base, self.seed, self.watch)
         seconds = {**known.seconds, "training": time.perf_counter() - start}
         if trained.stopped:
             return replace(known, seconds=seconds)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import wait
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,10 @@ from numpy.typing import NDArray
 from candidates import Architecture
 from candidates.errors import InputError, RunError
 from candidates.files import check_folder, expanded
+from nas.confirmation import Confirmation
 from nas.evaluation import Evaluation, Evaluator, Measured
+from nas.heartbeat import Heartbeat
+from nas.joining import agree
 from nas.latency_source import predicting, predictor_for
 from nas.reward import reward
 from nas.run_folder import RunFolder, check_free, create, open_run
@@ -25,13 +30,18 @@ from nas.samplers.halting import epochs_saved, rule_of
 from nas.samplers.limits import LimitedView, Limits
 from nas.samplers.recommend import estimated_accuracies
 from nas.samplers.view import FactorizedView, View
-from nas.search import Confirmation, Progress, Search, Stop
+from nas.search import Progress, Search, Workers
 from nas.settings import SearchSettings
+from nas.stopping import Stop
+from nas.storage import opened, server_place
 from nas.study import close, open_study, take_up_lost
 from nas.targets import latencies_of, on_all
 from nas.trials import Row
+from nas.workers.making import on_gpus, training_on, workers_of
+from nas.workers.training import ProxyTraining
 
 if TYPE_CHECKING:
+    from optuna import Study
     from optuna.samplers import BaseSampler
 
     from latency.device import Device
@@ -53,6 +63,7 @@ class Prepared:
     space_yaml: str
     devices: tuple[Device, ...]
     proxy: Proxy
+    training: ProxyTraining
     predictors: tuple[Predictor | None, ...]
     notes: tuple[str, ...]
 
@@ -66,12 +77,15 @@ class Prepared:
         """The main device."""
         return self.devices[0]
 
-    def latency(self, arch: Architecture) -> Measured:
-        """The latency while searching: predicted where there is a predictor that knows its ground."""
-        ways = [
-            partial(self.measure_on, device) if known is None else predicting(known, partial(self.measure_on, device))
-            for device, known in zip(self.devices, self.predictors, strict=True)
-        ]  # fmt: skip
+    def latency(self, arch: Architecture, idle: Callable[[], None]) -> Measured:
+        """The latency while searching: predicted where there is a predictor that knows its ground.
+
+        Before this machine's CPU is measured, `idle` waits until nothing is trained on it.
+        """
+        ways = []
+        for device, known in zip(self.devices, self.predictors, strict=True):
+            measured = partial(self.measure_on, device, idle=idle)
+            ways.append(measured if known is None else predicting(known, measured))
         return on_all(self.settings.devices, ways, arch)
 
     def measure_at_length(self, arch: Architecture) -> Any:
@@ -79,15 +93,23 @@ class Prepared:
         measured = self.measure(arch, blocks=3)
         return measured if measured.valid else self.measure(arch, blocks=3)
 
-    def measure(self, arch: Architecture, blocks: int = 1) -> Any:
+    def measure(self, arch: Architecture, blocks: int = 1, idle: Callable[[], None] = lambda: None) -> Any:
         """A measurement on every device: one short block while searching."""
-        ways = [partial(self.measure_on, device, blocks=blocks) for device in self.devices]
+        ways = [partial(self.measure_on, device, blocks=blocks, idle=idle) for device in self.devices]
         return on_all(self.settings.devices, ways, arch)
 
-    def measure_on(self, device: Device, arch: Architecture, blocks: int = 1) -> Any:
+    def measure_on(
+        self,
+        device: Device,
+        arch: Architecture,
+        blocks: int = 1,
+        idle: Callable[[], None] = lambda: None,
+    ) -> Any:
         """A measurement on one device."""
         import latency
 
+        if is_host(device) and not self.settings.measure_cores:
+            idle()
         return latency.measure(arch, device, self.settings.threads, blocks=blocks)
 
 
@@ -119,8 +141,11 @@ def prepare(settings: SearchSettings, space_yaml: str | None = None) -> Prepared
                 f"latencies on {device.name} are predicted while searching ({predictor.samples} samples, {spread}), "
                 "the front's measured"
             )
-    proxy, settings = _proxy(settings)
-    prepared = Prepared(settings, space, text, devices, proxy, predictors, tuple(notes))
+    if settings.storage is not None:
+        opened(server_place(settings.storage, settings.study)).engine.dispose()
+    training, settings = _training(settings)
+    proxy = training.proxy()
+    prepared = Prepared(settings, space, text, devices, proxy, training, predictors, tuple(notes))
     _check_agrees(space, settings)
     base = space.decode({choice.name: choice.values[0] for choice in space.choices})
     prepared.deploy(base), proxy.architecture(base)
@@ -154,17 +179,22 @@ def absolute(data: str) -> str:
     return os.path.realpath(expanded("data", data))
 
 
-def _proxy(settings: SearchSettings) -> tuple[Proxy, SearchSettings]:
+def is_host(device: Device) -> bool:
+    """Whether a device is this machine's CPU."""
+    from latency.host import HostDevice
+
+    return isinstance(device, HostDevice)
+
+
+def _training(settings: SearchSettings) -> tuple[ProxyTraining, SearchSettings]:
     """The proxy, and the settings with what it decided: a resume then trains the same one, on any machine."""
-    from nas.data import load_data
-    from nas.proxy import Proxy
-    from nas.recipe import Recipe
     from nas.training import pick_device
 
     samples = settings.proxy_samples
     if samples is None and pick_device().type == "cpu":
         samples = CPU_SAMPLES
-    data = load_data(settings.data, settings.proxy_resolution, samples)
+    training = ProxyTraining(settings.data, settings.proxy_resolution, samples, settings.epochs)
+    data = training.proxy().data
     if settings.classes is not None and settings.classes < data.classes:
         raise InputError(f"--classes is {settings.classes}, but {data.name} has {data.classes} classes")
     decided = replace(
@@ -173,7 +203,7 @@ def _proxy(settings: SearchSettings) -> tuple[Proxy, SearchSettings]:
         proxy_resolution=data.size,
         classes=settings.classes or data.classes,
     )
-    return Proxy.prepare(data, Recipe(epochs=settings.epochs)), decided
+    return training, decided
 
 
 def new_run(prepared: Prepared, out: Path) -> RunFolder:
@@ -233,33 +263,90 @@ def search(
     )
     study = open_study(folder.database, sampler, settings.objective, create=True)
     try:
-        if take_up_lost(study, prepared.space):
-            progress.note("taking up the trial that was in flight when the search ended")
-        evaluate = Evaluator(
-            deploy=prepared.deploy,
-            measure=prepared.latency,
-            train=prepared.proxy.train,
-            too_slow=too_slow(settings),
-            seed=settings.seed,
-            epoch_by_epoch=settings.pruner != "none",
-        )
-        found = {"proxy": prepared.proxy.describe()}
-        measure_now = prepared.measure if settings.latency == "auto" else None
-        rule = rule_of(settings.pruner, settings.epochs)
-        work = Search(
-            folder, study, prepared.space, evaluate, found, progress, after_trial,
-            measure_now, limits_of(settings), rule,
-        )  # fmt: skip
-        rows = work.run(stop)
-        if rule is not None:
-            saved = epochs_saved(study.get_trials(deepcopy=False), settings.epochs)
-            progress.note(f"stopping hopeless trainings early saved {saved} epochs")
-        if not stop.asked:
-            rows = _confirm(work, prepared, rows, stop)
-            _recommend(work, sampler, rows)
+        if not folder.database.shared and take_up_lost(study, prepared.space):
+            progress.note("taking up the trials that were in flight when the search ended")
+        if folder.database.shared:
+            agree(study, settings, _meaning(prepared))
+        with workers_of(settings) as workers, _heart(folder, study) as heartbeat:
+            work = _search(folder, prepared, study, workers, progress, after_trial)
+            work.heartbeat = heartbeat
+            rows = work.run(stop)
+            if work.rule is not None:
+                saved = epochs_saved(study.get_trials(deepcopy=False), settings.epochs)
+                progress.note(f"stopping hopeless trainings early saved {saved} epochs")
+            if not stop.asked:
+                rows = _confirm(work, prepared, rows, stop)
+                _recommend(work, sampler, rows)
         return rows
     finally:
         close(study)
+
+
+def _meaning(prepared: Prepared) -> dict[str, Any]:
+    """What decides a trial's numbers besides the settings."""
+    described = prepared.proxy.data.describe()
+    return {
+        "space": prepared.space_yaml,
+        "data": {name: value for name, value in described.items() if name != "data"},
+        "device": [(device.name, device.fingerprint()) for device in prepared.devices if is_host(device)]
+        or [device.name for device in prepared.devices],
+    }
+
+
+@contextmanager
+def _heart(folder: RunFolder, study: Study) -> Iterator[Heartbeat | None]:
+    """Signs of life for the trials of a shared study."""
+    if not folder.database.shared:
+        yield None
+        return
+    heartbeat = Heartbeat(study)
+    try:
+        yield heartbeat
+    finally:
+        heartbeat.close()
+
+
+def _search(
+    folder: RunFolder,
+    prepared: Prepared,
+    study: Study,
+    workers: Workers,
+    progress: Progress,
+    after_trial: Callable[[list[Row]], None],
+) -> Search:
+    """The search, with all that it needs put together."""
+    settings = folder.settings
+
+    def idle() -> None:
+        wait(work.flights)
+
+    evaluate = Evaluator(
+        deploy=prepared.deploy,
+        measure=lambda arch: prepared.latency(arch, idle),
+        train=training_on(workers, prepared.proxy, prepared.training),
+        too_slow=too_slow(settings),
+        seed=settings.seed,
+        epoch_by_epoch=settings.pruner != "none",
+    )
+    work = Search(
+        folder,
+        study,
+        prepared.space,
+        evaluate,
+        {"proxy": prepared.proxy.describe()},
+        progress,
+        after_trial,
+        measure_front_now=(lambda arch: prepared.measure(arch, idle=idle))
+        if settings.latency == "auto"
+        else None,
+        limits=limits_of(settings),
+        rule=rule_of(settings.pruner, settings.epochs),
+        workers=workers,
+        patient=patient(prepared, workers),
+        retries=settings.retries,
+        trial_timeout=settings.trial_timeout,
+    )
+    return work
 
 
 def too_slow(settings: SearchSettings) -> Callable[[Evaluation], bool]:
@@ -268,6 +355,16 @@ def too_slow(settings: SearchSettings) -> Callable[[Evaluation], bool]:
         settings.targets.worst(latencies_of(known.latency_ms, known.measurement))
         > settings.max_latency_factor
     )
+
+
+def patient(prepared: Prepared, workers: Workers) -> bool:
+    """Whether measuring takes the cores that trainings run on, so that one waits for the other."""
+    settings = prepared.settings
+    measuring = any(
+        is_host(device) and known is None
+        for device, known in zip(prepared.devices, prepared.predictors, strict=True)
+    )
+    return measuring and workers.count > 1 and not settings.measure_cores and not on_gpus(settings)
 
 
 def limits_of(settings: SearchSettings) -> Limits:
@@ -332,9 +429,11 @@ def _confirm(work: Search, prepared: Prepared, rows: list[Row], stop: Stop) -> l
     if not any(row.evaluated for row in rows):
         raise RunError(f"no candidate could be trained; {work.folder.path}/trials.csv has each one's reason")
     settings = prepared.settings
-    confirmation = Confirmation(
-        prepared.measure_at_length, prepared.proxy.train, settings.seed, settings.confirm
-    )
+
+    def train(arch: Architecture, seed: int) -> Any:
+        return work.workers.submit(work.evaluate.train, arch, seed).result()
+
+    confirmation = Confirmation(prepared.measure_at_length, train, settings.seed, settings.confirm)
     work.progress.note("measuring the front again, three invocations each, and the proxy's noise")
     confirmation.train_again(work, rows, stop)
     rows = confirmation.measure_front(work, stop)

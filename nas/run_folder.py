@@ -17,6 +17,7 @@ from candidates import checks
 from candidates.errors import InputError
 from candidates.files import expanded, made_folders, read_text, write_text
 from nas.settings import SearchSettings
+from nas.storage import Place, file_place, server_place
 from nas.trials import Row, best_of, candidate_of, ranked
 
 FORMAT = 1
@@ -52,9 +53,12 @@ class RunFolder:
             raise InputError(f"{self.path / 'run.json'}: {error}") from None
 
     @property
-    def database(self) -> Path:
-        """Optuna's storage."""
-        return self.path / "study.db"
+    def database(self) -> Place:
+        """Where the study is: in this folder, or on the server that the settings name."""
+        settings = self.settings
+        if settings.storage is not None:
+            return server_place(settings.storage, settings.study)
+        return file_place(self.path / "study.db")
 
     def save_record(self) -> None:
         """Write run.json."""

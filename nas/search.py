@@ -1,33 +1,41 @@
-"""The search: ask for a point, measure it, train it, tell what came of it, write it down."""
+"""The search: ask for a point, measure it, have it trained, tell what came of it, write it down."""
 
 from __future__ import annotations
 
-import signal
+import os
+import platform
+import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from candidates import Architecture
 from candidates.errors import RunError
 from nas.evaluation import Evaluation, Evaluator, Measured
 from nas.run_folder import RunFolder
-from nas.samplers.halting import CURVE, Rule, should_stop
+from nas.samplers.halting import Rule
 from nas.samplers.history import WORST
-from nas.study import first_line
+from nas.stopping import Stop
+from nas.storage import first_line
 from nas.targets import is_predicted, latencies_of
-from nas.trials import Row, architecture_text, study_rows
+from nas.trials import Book, Row, architecture_text
+from nas.watch import Watch
+from nas.workers.inline import Inline
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.trial import FrozenTrial, Trial
+    from optuna.trial import Trial, TrialState
 
+    from nas.heartbeat import Heartbeat
     from nas.samplers.limits import Limits
     from search_space import FactorizedSpace
 
 MOST_FAILURES = 5  # in a row; then something is wrong that the next candidate will not cure
 MOST_TOO_SLOW = 100  # in a row; then the target is out of reach
+WAITING_SECONDS = 1.0  # between looks at a study that others are finishing
+WRITING_SHARE = 0.05  # of the time goes into the run folder's files at most
 
 
 class Progress(Protocol):
@@ -42,35 +50,43 @@ class Progress(Protocol):
         ...
 
 
-class Stop:
-    """Whether the user asked for an end: the first Ctrl-C sets it, the second interrupts what runs."""
+class Workers(Protocol):
+    """Where trainings run: a `concurrent.futures.Executor` with so many workers, each of which can be killed."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.asked = False
-        self._say = say
+    count: int
 
-    @contextmanager
-    def listening(self) -> Iterator[Stop]:
-        """Handle SIGINT and SIGTERM while the block runs."""
-        previous = {
-            number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            yield self
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Have `fn` run by a free worker."""
+        ...
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-        self._say("stopping when this trial has finished; Ctrl-C again stops now")
+    def kill(self, future: Future[Any]) -> None:
+        """End the worker that runs `future`."""
+        ...
+
+
+@dataclass
+class Flight:
+    """A trial that is being trained, and those that turned out to be the same network meanwhile."""
+
+    trial: Trial
+    id: str
+    base: Architecture
+    measured: Evaluation
+    watch: Watch
+    attempts: int = 0
+    started: float = 0.0
+    overdue: bool = False
+    twins: list[Trial] = field(default_factory=list)
 
 
 @dataclass
 class Search:
-    """A search in a run folder. `run` goes on until the settings' number of trials is complete."""
+    """A search in a run folder. `run` goes on until the settings' number of trials is complete.
+
+    With `patient`, new candidates wait until every training has ended: their measuring shares cores with it.
+    A training that fails is tried again `retries` times, one that takes longer than `trial_timeout` seconds
+    is ended. With a `heartbeat` the study is shared with other searches.
+    """
 
     folder: RunFolder
     study: Study
@@ -82,28 +98,245 @@ class Search:
     measure_front_now: Callable[[Architecture], Measured] | None = None
     limits: Limits | None = None
     rule: Rule | None = None
+    workers: Workers = field(default_factory=Inline)
+    patient: bool = False
+    retries: int = 0
+    trial_timeout: float | None = None
+    heartbeat: Heartbeat | None = None
     known: dict[str, Row] = field(default_factory=dict)
+    flights: dict[Future[Any], Flight] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._book = Book(self.study, self.folder.settings)
+        self._written = (0.0, 0.0)  # when the files were last written, and how long that took
 
     def run(self, stop: Stop) -> list[Row]:
         """Evaluate until enough trials are complete or `stop` is asked; return the rows."""
-        rows = self.rows()
-        self.known = {r.id: r for r in rows if r.id and _is_known(r)}
-        while _completed(rows) < self.folder.settings.trials and not stop.asked:
-            trial = self.study.ask()
-            self._one(trial)
-            rows = self._with_measured_front()
-            row = rows[-1]
-            if row.id and _is_known(row):
-                self.known.setdefault(row.id, row)
-            self.folder.write(rows, self.found)
-            self.progress.trial(row, rows)
-            self.after_trial(rows)
-            _check_hopeless(rows)
+        rows = self._refreshed()
+        while True:
+            rows = self._fill(rows, stop)
+            if self.flights:
+                for future in self._ended():
+                    rows = self._land(future, rows, stop)
+            elif self.heartbeat and _completed(rows) < self.folder.settings.trials and not stop.asked:
+                time.sleep(WAITING_SECONDS)  # the others' last trials, which may come back to us
+                rows = self._refreshed()
+            else:
+                break
+        self.folder.write(rows, self.found)
         return rows
 
     def rows(self) -> list[Row]:
         """Every trial so far, with the longer measurements of those that have one."""
-        return study_rows(self.study, self.folder.settings)
+        return self._book.rows()
+
+    def _fill(self, rows: list[Row], stop: Stop) -> list[Row]:
+        """Give every free worker a candidate; those that need no training are told on the way."""
+        ready: list[Flight] = []
+        if self.patient and self.flights:
+            return rows
+        while not stop.asked:
+            mine = len(self.flights) + len(ready)
+            flying = sum(row.state == "RUNNING" for row in rows) if self.heartbeat else mine
+            if (
+                mine >= self.workers.count
+                or _completed(rows) + max(mine, flying) >= self.folder.settings.trials
+            ):
+                break
+            trial = self.study.ask()
+            if self.heartbeat:
+                self.heartbeat.begin(trial._trial_id)
+                trial.set_user_attr("worker", f"{platform.node()}:{os.getpid()}")
+            flight = self._prepare(trial, [*self.flights.values(), *ready])
+            if flight is None:
+                rows = self._after(trial.number, rows)
+            elif self.patient:
+                ready.append(flight)
+            else:
+                self._submit(flight)
+        for flight in ready:
+            self._submit(flight)
+        return rows
+
+    def _prepare(self, trial: Trial, flying: list[Flight]) -> Flight | None:
+        """Find out all that needs no training. None where the trial was told, or waits for its twin's end."""
+        from optuna.trial import TrialState
+
+        base = self.space.decode(self.space.suggest(trial))
+        arch = self.evaluate.deploy(base)
+        describe(trial, arch)
+        broken = self.limits.broken(arch) if self.limits else ()
+        if broken:
+            trial.set_user_attr("over_limit", "; ".join(broken))
+            self._end(trial, state=TrialState.PRUNED)
+            return None
+        if self.heartbeat:
+            rival = self._rival(trial.number, arch.id)
+            if rival is not None:
+                trial.set_user_attr("duplicate_of", rival)
+                self._end(trial, state=TrialState.PRUNED)
+                return None
+        if arch.id in self.known:
+            self._tell_again(trial, self.known[arch.id])
+            return None
+        twin = next((flight for flight in flying if flight.id == arch.id), None)
+        if twin is not None:
+            twin.twins.append(trial)
+            return None
+        try:
+            measured = self.evaluate.latency(base)
+        except Exception as error:
+            self._fail(trial, first_line(error))
+            return None
+        _keep(trial, measured, {})  # the rule that stops trainings weighs accuracies by it
+        settings = self.folder.settings
+        if settings.also:  # samplers then see how slow it is on the device where it misses most
+            worst = settings.targets.worst(latencies_of(measured.latency_ms, measured.measurement))
+            trial.set_user_attr(WORST, worst * settings.target_ms)
+        if self.evaluate.too_slow(measured):
+            self._end(trial, state=TrialState.PRUNED)
+            return None
+        watch = Watch(self.study, self.folder.database, (trial.number, trial._trial_id), self.rule, settings)
+        return Flight(trial, arch.id, base, measured, watch)
+
+    def _rival(self, number: int, id: str) -> int | None:
+        """An earlier trial of another search that is at the same network; of two that meet, the later yields."""
+        mine = {flight.trial.number for flight in self.flights.values()}
+        return next(
+            (
+                row.number
+                for row in self._refreshed()
+                if row.state == "RUNNING" and row.id == id and row.number < number and row.number not in mine
+            ),
+            None,
+        )
+
+    def _refreshed(self) -> list[Row]:
+        """The rows, with what other searches found and without their dead."""
+        if self.heartbeat:
+            self.heartbeat.bury()
+        rows = self.rows()
+        for row in rows:
+            if row.id and _is_known(row):
+                self.known.setdefault(row.id, row)
+        return rows
+
+    def _submit(self, flight: Flight) -> None:
+        flight.attempts += 1
+        flight.started, flight.overdue = time.monotonic(), False
+        future = self.workers.submit(self.evaluate.training(flight.watch), flight.base, flight.measured)
+        self.flights[future] = flight
+
+    def _ended(self) -> set[Future[Any]]:
+        """Wait for a training to end; one that takes too long is ended."""
+        while True:
+            seconds = None
+            if self.trial_timeout is not None:
+                begun = [flight.started for flight in self.flights.values() if not flight.overdue]
+                if begun:
+                    seconds = max(0.01, min(begun) + self.trial_timeout - time.monotonic())
+            done, _ = wait(self.flights, timeout=seconds, return_when=FIRST_COMPLETED)
+            if done:
+                return done
+            for future, flight in self.flights.items():
+                late = (
+                    self.trial_timeout is not None and time.monotonic() - flight.started > self.trial_timeout
+                )
+                if late and not flight.overdue:
+                    flight.overdue = True
+                    self.workers.kill(future)
+
+    def _land(self, future: Future[Any], rows: list[Row], stop: Stop) -> list[Row]:
+        """Tell what a training came to, or try it again."""
+        flight = self.flights.pop(future)
+        error = future.exception()
+        if error is None:
+            with self._given_up(flight.trial):
+                self._tell(flight.trial, future.result(), flight.measured.attributes())
+        else:
+            reason = _why(error, flight, self.trial_timeout)
+            if flight.attempts <= self.retries and not stop.asked:
+                self.progress.note(f"trial {flight.trial.number} is tried again: {reason}")
+                self._submit(flight)
+                return rows
+            self._fail(flight.trial, reason)
+        rows = self._after(flight.trial.number, rows)
+        for trial in flight.twins:
+            known = self.known.get(flight.id)
+            if known is None:
+                self._fail(trial, f"the same network as trial {flight.trial.number}, which has no accuracy")
+            else:
+                self._tell_again(trial, known)
+            rows = self._after(trial.number, rows)
+        return rows
+
+    def _tell(self, trial: Trial, evaluation: Evaluation, kept: Mapping[str, Any]) -> None:
+        """Tell the study what an evaluation found; `kept` is what it has of it already."""
+        from optuna.trial import TrialState
+
+        _keep(trial, evaluation, kept)
+        if evaluation.accuracy is None:
+            self._end(trial, state=TrialState.PRUNED)
+            return
+        score = self._reward(evaluation.accuracy, evaluation.latency_ms, evaluation.measurement)
+        trial.set_user_attr("reward", score)
+        pareto = self.folder.settings.objective == "pareto"
+        self._end(trial, [evaluation.accuracy, evaluation.latency_ms] if pareto else score)
+
+    def _tell_again(self, trial: Trial, known: Row) -> None:
+        """Answer a second visit from what is known of the same network."""
+        assert known.latency_ms is not None
+        trial.set_user_attr("duplicate_of", known.number)
+        found = Evaluation(known.latency_ms, dict(known.measurement), known.accuracy, known.loss)
+        self._tell(trial, found, {})
+
+    def _fail(self, trial: Trial, reason: str) -> None:
+        from optuna.trial import TrialState
+
+        trial.set_user_attr("failed_because", reason)
+        self._end(trial, state=TrialState.FAIL)
+
+    @contextmanager
+    def _given_up(self, trial: Trial) -> Iterator[None]:
+        """Where others gave a trial up for dead (no sign of life for long), it is theirs, and that is no error."""
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        try:
+            yield
+        except UpdateFinishedTrialError:
+            if self.heartbeat is None:
+                raise
+            self.progress.note(f"trial {trial.number} was taken for dead meanwhile; it is tried again")
+            self.heartbeat.end(trial._trial_id)
+
+    def _end(
+        self, trial: Trial, values: float | list[float] | None = None, state: TrialState | None = None
+    ) -> None:
+        """Tell the study."""
+        self.study.tell(trial, values, state=state, skip_if_finished=self.heartbeat is not None)
+        if self.heartbeat:
+            self.heartbeat.end(trial._trial_id)
+
+    def _after(self, number: int, rows: list[Row]) -> list[Row]:
+        """Write down and show that a trial has ended, unless it waits for its twin."""
+        self._refreshed()
+        rows = self._with_measured_front()
+        row = next(row for row in reversed(rows) if row.number == number)
+        if row.state == "RUNNING":
+            return rows
+        self._write(rows)
+        self.progress.trial(row, rows)
+        self.after_trial(rows)
+        _check_hopeless([row for row in rows if row.state != "RUNNING"])
+        return rows
+
+    def _write(self, rows: list[Row]) -> None:
+        """Write the folder's files; with very many trials not after each."""
+        at, took = self._written
+        start = time.monotonic()
+        if start - at >= took / WRITING_SHARE:
+            self.folder.write(rows, self.found)
+            self._written = (time.monotonic(), time.monotonic() - start)
 
     def _with_measured_front(self) -> list[Row]:
         """The rows; where predictions are measured as they reach the front, until none on it is predicted."""
@@ -119,67 +352,7 @@ class Search:
 
     def keep_measurement(self, kind: str, id: str, measurement: Mapping[str, Any]) -> None:
         """Keep a later measurement of a candidate with the study: `measured`, or `final` (the long one)."""
-        kept = {**self.study.user_attrs.get(kind, {}), id: dict(measurement)}
-        self.study.set_user_attr(kind, kept)
-
-    def _one(self, trial: Trial) -> None:
-        """Evaluate one trial and tell the study."""
-        from optuna.trial import TrialState
-
-        base = self.space.decode(self.space.suggest(trial))
-        arch = self.evaluate.deploy(base)
-        describe(trial, arch)
-        broken = self.limits.broken(arch) if self.limits else ()
-        if broken:
-            trial.set_user_attr("over_limit", "; ".join(broken))
-            self.study.tell(trial, state=TrialState.PRUNED)
-            return
-        known = self.known.get(arch.id)
-        try:
-            evaluation = _repeat(known) if known else self._evaluated(trial, base)
-        except Exception as error:
-            trial.set_user_attr("failed_because", first_line(error))
-            self.study.tell(trial, state=TrialState.FAIL)
-            return
-        if known:
-            trial.set_user_attr("duplicate_of", known.number)
-        _keep(trial, evaluation)
-        if evaluation.accuracy is None:
-            self.study.tell(trial, state=TrialState.PRUNED)
-            return
-        score = self._reward(evaluation.accuracy, evaluation.latency_ms, evaluation.measurement)
-        trial.set_user_attr("reward", score)
-        pareto = self.folder.settings.objective == "pareto"
-        self.study.tell(trial, [evaluation.accuracy, evaluation.latency_ms] if pareto else score)
-
-    def _evaluated(self, trial: Trial, base: Architecture) -> Evaluation:
-        """Measure, then train; a training that its epochs so far show to be hopeless is stopped."""
-        measured = self.evaluate.latency(base)
-        _keep(trial, measured)  # the rule that stops trainings weighs accuracies by it
-        settings = self.folder.settings
-        if settings.also:  # samplers then see how slow it is on the device where it misses most
-            worst = settings.targets.worst(latencies_of(measured.latency_ms, measured.measurement))
-            trial.set_user_attr(WORST, worst * settings.target_ms)
-        curve: list[float] = []
-
-        def hopeless(accuracy: float) -> bool:
-            curve.append(accuracy)
-            trial.set_user_attr(CURVE, curve)
-            if self.rule is None:
-                return False
-            trials = self.study.get_trials(deepcopy=False)
-            return should_stop(self.rule, trials[trial.number], curve, trials, self._weigh)
-
-        return self.evaluate.accuracy(base, measured, hopeless)
-
-    @property
-    def _weigh(self) -> Callable[[FrozenTrial], float] | None:
-        """What a trial's accuracy is multiplied by for its reward; None with two objectives."""
-        if self.folder.settings.objective == "pareto":
-            return None
-        return lambda trial: self._reward(
-            1.0, trial.user_attrs["latency_ms"], trial.user_attrs["measurement"]
-        )
+        self.study.set_user_attr(f"{kind}:{id}", dict(measurement))
 
     def _reward(self, accuracy: float, latency_ms: float, measurement: Mapping[str, Any]) -> float:
         targets = self.folder.settings.targets
@@ -194,15 +367,22 @@ def describe(trial: Trial, arch: Architecture) -> None:
     trial.set_user_attr("multiply_adds", arch.multiply_adds())
 
 
-def _keep(trial: Trial, evaluation: Evaluation) -> None:
+def _keep(trial: Trial, evaluation: Evaluation, kept: Mapping[str, Any]) -> None:
+    """Write down what is not kept yet: each attribute is a transaction."""
     for name, value in evaluation.attributes().items():
-        trial.set_user_attr(name, value)
+        if name not in kept or kept[name] != value:
+            trial.set_user_attr(name, value)
 
 
-def _repeat(known: Row) -> Evaluation:
-    """What is known of the same network already."""
-    assert known.latency_ms is not None
-    return Evaluation(known.latency_ms, dict(known.measurement), known.accuracy, known.loss)
+def _why(error: BaseException, flight: Flight, timeout: float | None) -> str:
+    """Why a training has failed, in a line."""
+    from concurrent.futures import BrokenExecutor
+
+    if flight.overdue:
+        return f"the training took longer than {timeout:g} s"
+    if isinstance(error, BrokenExecutor):
+        return "the worker's process died (killed, or out of memory)"
+    return first_line(error)
 
 
 def _is_known(row: Row) -> bool:
@@ -231,43 +411,3 @@ def _check_hopeless(rows: list[Row]) -> None:
             f"the last {MOST_TOO_SLOW} candidates were too slow to train, the fastest at {fastest:.2f} ms; "
             "raise --target-ms or --max-latency-factor, or lower --resolution"
         )
-
-
-@dataclass(frozen=True)
-class Confirmation:
-    """What is done once the trials are through: longer measurements, and how noisy the proxy is."""
-
-    measure: Callable[[Architecture], Any]
-    train: Callable[[Architecture, int], Any]
-    seed: int
-    again: int
-
-    def measure_front(self, search: Search, stop: Stop) -> list[Row]:
-        """Measure the front and the best at length until all of them have such a measurement."""
-        from nas.trials import best_of
-
-        rows = search.rows()
-        targets = search.folder.settings.targets
-        while not stop.asked:
-            final = search.study.user_attrs.get("final", {})
-            best = best_of(rows, targets)
-            wanted = [row for row in rows if row.on_front or (best and row.number == best[0].number)]
-            todo = [row for row in wanted if row.id not in final]
-            if not todo:
-                break
-            search.keep_measurement("final", str(todo[0].id), self.measure(todo[0].arch()).to_dict())
-            rows = search.rows()
-            search.folder.write(rows, search.found)
-        return rows
-
-    def train_again(self, search: Search, rows: list[Row], stop: Stop) -> None:
-        """Train the best `again` candidates once more with another seed, which tells the proxy's noise."""
-        from nas.trials import ranked
-
-        repeats: dict[str, float] = dict(search.study.user_attrs.get("repeats", {}))
-        chosen = ranked(rows)[: self.again]
-        for row in chosen:
-            if row.id not in repeats and not stop.asked:
-                params = search.study.get_trials(deepcopy=False)[row.number].params
-                repeats[str(row.id)] = self.train(search.space.decode(params), self.seed + 1).accuracy
-                search.study.set_user_attr("repeats", repeats)

@@ -28,7 +28,13 @@ _WHOLE = {
     "classes": (2, 1_000_000),
     "proxy_resolution": (2, 1024),
     "proxy_samples": (2, 1_000_000_000),
+    "workers": (1, 10_000),
+    "measure_cores": (0, 1024),
+    "per_gpu": (1, 100),
+    "retries": (0, 100),
 }
+# How a search is carried out, not what it finds: a resume may change these.
+_FREE = ("trials", "workers", "measure_cores", "gpus", "per_gpu", "retries", "trial_timeout", "ray")
 _OPTIONAL = ("classes", "proxy_resolution", "proxy_samples")
 
 
@@ -67,6 +73,15 @@ class SearchSettings:
     max_size_mb: float | None = None
     max_memory_mb: float | None = None
     also: dict[str, float] = field(default_factory=dict)
+    workers: int = 1
+    measure_cores: int = 0
+    gpus: str | None = None
+    per_gpu: int = 1
+    retries: int = 1
+    trial_timeout: float | None = None
+    ray: str | None = None
+    storage: str | None = None
+    study: str = "search"
 
     def __post_init__(self) -> None:
         checks.positive("target-ms", self.target_ms)
@@ -98,6 +113,17 @@ class SearchSettings:
             checks.text("also", name)
             checks.positive(f"target {name}", target)
             checks.number(f"target {name}", target, *TARGETS)
+        if self.trial_timeout is not None:
+            checks.positive("trial-timeout", self.trial_timeout)
+        checks.text("study", self.study)
+        if self.ray is not None:
+            checks.text("ray", self.ray)
+            if self.measure_cores:
+                raise InputError("--measure-cores is for workers of this machine, not for --ray")
+        if self.storage is not None:
+            checks.text("storage", self.storage)
+        if self.gpus is not None:
+            checks.text("gpus", self.gpus)
         if self.device in self.also:
             raise InputError(f"the device {self.device} has two targets; expected each device once")
         if self.also and self.objective == "pareto":
@@ -144,13 +170,13 @@ class SearchSettings:
         return cls(**given)  # type: ignore[arg-type] # __post_init__ checks the values
 
     def resumed(self, given: Mapping[str, Any]) -> SearchSettings:
-        """These settings with a new number of trials; anything else that differs is refused by name."""
+        """These settings with a new number of trials or workers; what else differs is refused by name."""
         for name, value in given.items():
             before = getattr(self, name)
-            if name != "trials" and value != before:
+            if name not in _FREE and value != before:
                 option = "target" if name == "also" else name.replace("_", "-")
                 raise InputError(
                     f"--{option} is {value!r}, but the run was started with {before!r}; "
                     f"leave --{option} out, or start a new run"
                 )
-        return replace(self, trials=given.get("trials", self.trials))
+        return replace(self, **{name: value for name, value in given.items() if name in _FREE})

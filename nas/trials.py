@@ -50,7 +50,8 @@ class Row:
     @property
     def too_slow(self) -> bool:
         """Whether it was measured and not trained at all, for its latency."""
-        return self.state == "PRUNED" and self.over_limit is None and self.epochs == 0
+        untrained = self.state == "PRUNED" and self.epochs == 0
+        return untrained and self.over_limit is None and self.duplicate_of is None
 
     @property
     def latencies(self) -> Latencies:
@@ -64,28 +65,49 @@ class Row:
         return Architecture.from_json(self.architecture)
 
 
-def rows_of(
-    trials: Iterable[FrozenTrial], settings: SearchSettings, final: Mapping[str, Any] | None = None
-) -> list[Row]:
-    """A row for each trial that was started, the front marked.
-
-    `final` maps ids to later, longer measurements, which take the place of those made while searching.
-    """
-    return mark_front(
-        [_row(trial, settings, final or {}) for trial in trials if trial.state.name != "WAITING"]
-    )
-
-
 def study_rows(study: Study, settings: SearchSettings) -> list[Row]:
     """The rows of a study, with the later measurements that are kept with it."""
-    attrs = study.user_attrs
-    later = {**attrs.get("measured", {}), **attrs.get("final", {})}
-    return rows_of(study.get_trials(deepcopy=False), settings, later)
+    return Book(study, settings).rows()
 
 
-def _row(trial: FrozenTrial, settings: SearchSettings, final: Mapping[str, Any]) -> Row:
+def kept_with(attrs: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """What a study's attributes hold of a kind, by candidate: one attribute each, so that none overwrites another."""
+    prefix = f"{kind}:"
+    return {name.removeprefix(prefix): value for name, value in attrs.items() if name.startswith(prefix)}
+
+
+@dataclass
+class Book:
+    """A study's trials as rows. What has ended is read once, so that a long search stays cheap to follow."""
+
+    study: Study
+    settings: SearchSettings
+    _ended: dict[int, tuple[object, Row]] = field(default_factory=dict)
+
+    def rows(self) -> list[Row]:
+        """A row for each trial that was started, the front marked.
+
+        Later, longer measurements take the place of those made while searching.
+        """
+        attrs = self.study.user_attrs
+        later = {**kept_with(attrs, "measured"), **kept_with(attrs, "final")}
+        trials = self.study.get_trials(deepcopy=False)
+        return mark_front([self._row(trial, later) for trial in trials if trial.state.name != "WAITING"])
+
+    def _row(self, trial: FrozenTrial, later: Mapping[str, Any]) -> Row:
+        measurement = later.get(trial.user_attrs.get("id", "")) if later else None
+        kept = self._ended.get(trial.number)
+        if kept is not None and kept[0] == measurement:
+            return kept[1]
+        row = _row(trial, self.settings, measurement)
+        if trial.state.is_finished():
+            self._ended[trial.number] = (measurement, row)
+        return row
+
+
+def _row(trial: FrozenTrial, settings: SearchSettings, later: Mapping[str, Any] | None) -> Row:
     attrs = trial.user_attrs
-    measurement = final.get(attrs.get("id", ""), attrs.get("measurement")) or {}
+    measurement = later or attrs.get("measurement") or {}
     latency = measurement.get("latency_ms", attrs.get("latency_ms"))
     accuracy = attrs.get("accuracy")
     score = None
@@ -126,7 +148,10 @@ def mark_front(rows: Sequence[Row]) -> list[Row]:
         if not any(_as_good(other, row) for other in rivals):
             front.append(row)
     numbers = {row.number for row in front}
-    return [replace(row, on_front=row.number in numbers) for row in rows]
+    return [
+        row if row.on_front == (row.number in numbers) else replace(row, on_front=row.number in numbers)
+        for row in rows
+    ]
 
 
 def _as_good(one: Row, other: Row) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = new_app()
 REPORT_SECONDS = 30.0
-_NOT_SETTINGS = ("resume", "out", "as_json", "target")
+_NOT_SETTINGS = ("resume", "out", "as_json", "target", "status")
 
 
 def main() -> None:
@@ -91,9 +91,36 @@ def search(
     max_memory_mb: Annotated[
         float | None, typer.Option(help="The most MB of weights and activations at once.")
     ] = None,
+    ray: Annotated[
+        str | None, typer.Option(help="Train on a Ray cluster: HOST:PORT, auto, or local for one of our own.")
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="A PostgreSQL server, postgresql://USER@HOST/DATABASE, that several searches share."
+        ),
+    ] = None,
+    study: Annotated[
+        str, typer.Option(help="The study's name on --storage; others join by the same name.")
+    ] = "search",
+    workers: Annotated[int, typer.Option(help="Trainings at once, each in a process of its own.")] = 1,
+    measure_cores: Annotated[
+        int, typer.Option(help="Cores set aside for measuring this machine's CPU while others train.")
+    ] = 0,
+    gpus: Annotated[
+        str | None, typer.Option(help="Train on these GPUs: all, or numbers such as 0,1 [the first].")
+    ] = None,
+    per_gpu: Annotated[int, typer.Option(help="Trainings at once on each of --gpus.")] = 1,
+    retries: Annotated[int, typer.Option(help="Times that a failed training is tried again.")] = 1,
+    trial_timeout: Annotated[
+        float | None, typer.Option(help="Seconds after which a training is ended as hanging.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Decides every random draw.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The run folder [runs/<date-time>].")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run folder.")] = None,
+    status: Annotated[
+        bool, typer.Option("--status", help="Say how the study of --storage or --resume stands, and end.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the best candidate as JSON.")] = False,
 ) -> int:
     """Search for networks that are as accurate as possible within a latency target."""
@@ -107,6 +134,8 @@ def search(
         if name not in _NOT_SETTINGS and _was_given(context, name)
     }
     given |= _targets(target or [], given)
+    if status:
+        return _say_status(storage, study, resume, as_json)
     if resume is None and "target_ms" not in given:
         raise InputError("Missing option '--target-ms'; for example --target-ms 78")
     if resume is not None and out is not None:
@@ -118,6 +147,42 @@ def search(
     defaults = {name: value for name, value in context.params.items() if name not in _NOT_SETTINGS}
     out = out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
     return _start({**defaults, **given}, expanded("--out", out), stream, as_json)
+
+
+def _without_password(values: dict[str, Any]) -> dict[str, Any]:
+    """The settings as they are kept: the storage's password stays out of files (and in the environment)."""
+    from nas.storage import server_place
+
+    if values.get("storage") is None:
+        return values
+    return {**values, "storage": server_place(values["storage"], values["study"]).url}
+
+
+def _say_status(storage: str | None, name: str, resume: Path | None, as_json: bool) -> int:
+    import json
+
+    from candidates.errors import InputError
+    from nas.joining import joined_settings
+    from nas.run_folder import open_run
+    from nas.status import status_of, words
+    from nas.storage import server_place
+    from nas.study import close, open_study
+
+    if (storage is None) == (resume is None):
+        raise InputError("--status needs --storage URL (with --study NAME) or --resume RUN, and not both")
+    if resume is not None:
+        folder = open_run(resume)
+        study = open_study(folder.database, None, folder.settings.objective, create=False)
+        settings = folder.settings
+    else:
+        study = open_study(server_place(str(storage), name), None, "soft", create=False)
+        settings = joined_settings(study)
+    try:
+        found = status_of(study, settings)
+    finally:
+        close(study)
+    print(json.dumps(found, indent=2) if as_json else words(found))
+    return 0
 
 
 def _targets(texts: list[str], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,7 +210,7 @@ def _start(values: dict[str, Any], out: Path, stream: Any, as_json: bool) -> int
     from nas.run import check_out, new_run, prepare, target_notes
     from nas.settings import SearchSettings
 
-    settings = SearchSettings(**values)
+    settings = SearchSettings(**_without_password(values))
     check_out(out)
     prepared = prepare(settings)
     notes = [*prepared.notes, *_data_notes(prepared)]
@@ -202,7 +267,7 @@ def _search(folder: RunFolder, prepared: Prepared, stream: Any, as_json: bool) -
     from nas.progress import progress_on
     from nas.report import write_report
     from nas.run import search as run_search
-    from nas.search import Stop
+    from nas.stopping import Stop
 
     settings = folder.settings
     last_report = time.monotonic()
@@ -236,7 +301,8 @@ def _search(folder: RunFolder, prepared: Prepared, stream: Any, as_json: bool) -
 def _disk_errors(folder: RunFolder) -> Iterator[None]:
     """Where the disk fails, say that the trials so far are safe and how to go on."""
     from candidates.errors import RunError
-    from nas.study import how_to_go_on, storage_errors
+    from nas.storage import storage_errors
+    from nas.study import how_to_go_on
 
     remedy = how_to_go_on(folder.path)
     try:

@@ -13,7 +13,7 @@ from nas.report.plots import best_so_far, front_plot, target_shown
 from nas.run_folder import RunFolder, open_run
 from nas.study import close, open_study
 from nas.targets import reasons_of
-from nas.trials import Row, best_of, ranked, study_rows
+from nas.trials import Row, best_of, kept_with, ranked, study_rows
 
 TOP = 5  # architectures that are drawn
 NOISE_FACTOR = 2.8  # 1.96 · sqrt(2): two accuracies closer than this many deviations are not told apart
@@ -43,7 +43,7 @@ def render(run: RunFolder, rows: list[Row], attrs: Mapping[str, Any]) -> str:
     settings = run.settings
     chosen = best_of(rows, settings.targets)
     best = chosen[0] if chosen else None
-    noise = noise_of(rows, attrs.get("repeats", {}))
+    noise = noise_of(rows, kept_with(attrs, "repeat"))
     top = ranked(rows)[:TOP]
     if best and best not in top:
         top.insert(0, best)

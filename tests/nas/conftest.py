@@ -15,8 +15,9 @@ from nas.run import limits_of, too_slow
 from nas.run_folder import RunFolder, create
 from nas.samplers import make
 from nas.samplers.halting import rule_of
-from nas.search import Search, Stop
+from nas.search import Search
 from nas.settings import SearchSettings
+from nas.stopping import Stop
 from nas.study import open_study, take_up_lost
 from nas.trials import Row
 from search_space import parse_space
@@ -89,7 +90,7 @@ class Lab:
 
     def settings(self, **changes: Any) -> SearchSettings:
         return SearchSettings(
-            **({"target_ms": 3.0, "trials": 8, "resolution": 32, "device": "cpu"} | changes)
+            **({"target_ms": 3.0, "trials": 8, "resolution": 32, "device": "cpu", "retries": 0} | changes)
         )
 
     def measure(self, arch: Architecture) -> FakeMeasurement:
@@ -123,7 +124,8 @@ class Lab:
         limit = settings.target_ms * settings.max_latency_factor
         sampler = make(settings.sampler, space, seed=settings.seed, limit=limit)
         study = open_study(folder.database, sampler, settings.objective, create=True)
-        take_up_lost(study, space)
+        if not folder.database.shared:
+            take_up_lost(study, space)
         evaluate = Evaluator(
             deploy=lambda base: base.for_input(settings.resolution, 3, 10),
             measure=self.measure,
@@ -135,7 +137,16 @@ class Lab:
         found = {"proxy": {"name": "made up"}}
         rule = rule_of(settings.pruner, settings.epochs)
         return Search(
-            folder, study, space, evaluate, found, self.progress, limits=limits_of(settings), rule=rule
+            folder,
+            study,
+            space,
+            evaluate,
+            found,
+            self.progress,
+            limits=limits_of(settings),
+            rule=rule,
+            retries=settings.retries,
+            trial_timeout=settings.trial_timeout,
         )
 
 

@@ -69,7 +69,7 @@ def test_it_shows_the_front_the_target_the_progress_and_the_top_architectures(pa
 
 def test_what_came_from_a_file_is_escaped(lab: Lab) -> None:
     search = lab.open(lab.settings(trials=3, data="/<script>alert(1)</script>"))
-    from nas.search import Stop
+    from nas.stopping import Stop
 
     search.run(Stop(print))
     text = write_report(lab.path).read_text()
@@ -84,11 +84,11 @@ def test_a_run_without_a_finished_trial_has_a_report_too(lab: Lab) -> None:
 
 def test_differences_below_the_proxys_noise_are_called_that(lab: Lab) -> None:
     search = lab.open(lab.settings(trials=8))
-    from nas.search import Stop
+    from nas.stopping import Stop
 
     rows = search.run(Stop(print))
     best = max((r for r in rows if r.evaluated), key=lambda r: r.reward or 0)
-    search.study.set_user_attr("repeats", {best.id: (best.accuracy or 0) - 0.2})
+    search.study.set_user_attr(f"repeat:{best.id}", (best.accuracy or 0) - 0.2)
     text = write_report(lab.path).read_text()
     assert "standard deviation of\n14.14 points" in text
     assert "the difference is noise" in text
@@ -96,7 +96,7 @@ def test_differences_below_the_proxys_noise_are_called_that(lab: Lab) -> None:
 
 def test_the_models_own_choice_is_told_where_it_is_another(lab: Lab) -> None:
     search = lab.open(lab.settings(trials=8))
-    from nas.search import Stop
+    from nas.stopping import Stop
 
     rows = [row for row in search.run(Stop(print)) if row.evaluated]
     worst = min(rows, key=lambda r: r.reward or 0)

@@ -9,8 +9,8 @@ import pytest
 from candidates import InputError
 from nas.run import ZERO_COST, limited_view, prepare, search
 from nas.run_folder import create
-from nas.search import Stop
 from nas.settings import SearchSettings
+from nas.stopping import Stop
 from tests.nas.conftest import SPACE, Lab, Recorder
 
 

@@ -10,7 +10,8 @@ from candidates import Architecture, RunError
 from nas.candidate import Candidate
 from nas.run_folder import COLUMNS
 from nas.samplers import names
-from nas.search import Stop
+from nas.stopping import Stop
+from nas.trials import kept_with
 from search_space import parse_space
 from tests.nas.conftest import SPACE, Lab, latency_of
 
@@ -185,7 +186,7 @@ def test_stopping_finishes_the_trial_that_runs(lab: Lab) -> None:
 
 
 def test_the_second_visit_of_a_device_replaces_the_short_measurement_everywhere(lab: Lab) -> None:
-    from nas.search import Confirmation
+    from nas.confirmation import Confirmation
     from tests.nas.conftest import FakeMeasurement
 
     settings = lab.settings(trials=10)
@@ -202,7 +203,7 @@ def test_the_second_visit_of_a_device_replaces_the_short_measurement_everywhere(
         assert stored.latency_ms == row.latency_ms
     table = {row["id"]: row for row in read_csv(lab.path / "trials.csv")}
     assert all(float(table[str(row.id)]["latency_ms"]) == pytest.approx(row.latency_ms) for row in front)
-    assert len(search.study.user_attrs["repeats"]) == 2
+    assert len(kept_with(search.study.user_attrs, "repeat")) == 2
 
 
 def test_the_database_survives_where_its_path_has_odd_characters(tmp_path: Path) -> None:

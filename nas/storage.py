@@ -1,0 +1,206 @@
+"""Where a study lives: in the run's own SQLite file, or on a PostgreSQL server that many searches share."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    PendingRollbackError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
+
+from candidates.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+STUDY_NAME = "search"
+HEARTBEAT_SECONDS = 10
+GRACE_SECONDS = 60  # without a heartbeat, after which a trial's process counts as dead
+AWAY_SECONDS = 300.0  # that a database server may be away (restarted, say) before the search gives up
+_DRIVER = "postgresql+psycopg"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A database (SQLAlchemy's URL, without password) and the study's name in it; `path` where it is a file."""
+
+    url: str
+    study: str = STUDY_NAME
+    path: Path | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether other searches may work on the same study."""
+        return self.path is None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.path else f"study {self.study} in {self.url}"
+
+
+def file_place(path: Path) -> Place:
+    """The study in the SQLite file at `path`."""
+    from sqlalchemy import URL
+
+    return Place(URL.create("sqlite", database=str(path)).render_as_string(hide_password=False), path=path)
+
+
+def server_place(url: str, study: str) -> Place:
+    """A study on a PostgreSQL server; a password in the URL goes where libpq looks for it, not into files."""
+    from sqlalchemy import URL, make_url
+    from sqlalchemy.exc import ArgumentError
+
+    expected = "expected postgresql://USER@HOST/DATABASE"
+    try:
+        parts = make_url(url)
+    except (ArgumentError, ValueError):
+        raise InputError(f"--storage is {url!r}; {expected}") from None
+    if parts.get_backend_name() != "postgresql" or not parts.database:
+        raise InputError(f"--storage is {parts.render_as_string()!r}; {expected}")
+    if parts.password:
+        os.environ["PGPASSWORD"] = str(parts.password)
+    plain = URL.create(_DRIVER, parts.username, None, parts.host, parts.port, parts.database, parts.query)
+    return Place(plain.render_as_string(hide_password=False), study)
+
+
+def opened(place: Place) -> RDBStorage:
+    """The storage; InputError for what is no Optuna database, RunError where the server is not there."""
+    return _file(place.path) if place.path else _server(place)
+
+
+def _file(path: Path) -> RDBStorage:
+    """SQLite at `path`.
+
+    With a write-ahead log a trial's many small transactions need no wait for the disk each, and a killed
+    process still loses none that was finished.
+    """
+    from sqlalchemy import event
+
+    with closing(sqlite3.connect(path)) as database:  # the log is a property of the file, set once
+        database.execute("PRAGMA journal_mode=WAL")
+    try:
+        storage = RDBStorage(file_place(path).url, engine_kwargs={"connect_args": {"timeout": 60}})
+    except RuntimeError as error:  # another Optuna's tables
+        raise InputError(f"{path} cannot be read as an Optuna study: {first_line(error)}") from None
+
+    @event.listens_for(storage.engine, "connect")
+    def relax(connection: sqlite3.Connection, record: object) -> None:
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    storage.engine.dispose()  # connections made before the listener
+    return storage
+
+
+def _server(place: Place) -> RDBStorage:
+    """A server's storage: trials have heartbeats, and a server that restarts is waited for."""
+    from optuna.exceptions import ExperimentalWarning
+
+    warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
+
+    def storage() -> RDBStorage:
+        return SteadyStorage(
+            place.url,
+            engine_kwargs={"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}},
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            grace_period=GRACE_SECONDS,
+            heartbeat_stale_trial_callback=enqueue_again,
+        )
+
+    try:
+        try:
+            return storage()
+        except (IntegrityError, ProgrammingError):  # another search made the tables at the same moment
+            time.sleep(1.0)
+            return storage()
+    except ImportError:
+        raise InputError("--storage needs psycopg; install it by pip install 'mobile-nas[cluster]'") from None
+    except RuntimeError as error:
+        raise InputError(f"{place} cannot be read as an Optuna study: {first_line(error)}") from None
+    except DBAPIError as error:
+        raise RunError(f"{place} cannot be reached: {first_line(error.orig or error)}") from None
+
+
+def enqueue_again(study: Study, trial: FrozenTrial) -> None:
+    """Queue the point of a trial whose process died; one that had no whole point is drawn anew."""
+    point = trial.system_attrs.get("fixed_params") or trial.system_attrs.get("nas:proposed") or trial.params
+    if point:
+        study.enqueue_trial(dict(point), user_attrs={"retry_of": trial.number})
+
+
+def _steady(method: Callable[..., Any]) -> Callable[..., Any]:
+    """`method`, tried again while the server is away."""
+
+    @wraps(method)
+    def tried(self: SteadyStorage, *args: Any, **kwargs: Any) -> Any:
+        delay, until, again = 0.1, None, False
+        while True:
+            try:
+                return method(self, *args, **kwargs)
+            except UpdateFinishedTrialError:
+                if again and method.__name__ == "set_trial_state_values":  # set before the answer was lost
+                    return True
+                raise
+            except (SQLAlchemyError, StorageInternalError) as error:
+                until = until or time.monotonic() + AWAY_SECONDS
+                if not _is_away(error) or time.monotonic() > until:
+                    raise
+                self.remove_session()
+                time.sleep(delay)
+                delay, again = min(2 * delay, 5.0), True
+
+    return tried
+
+
+def _is_away(error: BaseException) -> bool:
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    if isinstance(cause, DBAPIError) and cause.connection_invalidated:
+        return True
+    return isinstance(cause, OperationalError | InterfaceError | PendingRollbackError)
+
+
+class SteadyStorage(RDBStorage):
+    """Optuna's storage for a server that may be restarted while a search runs."""
+
+
+# Optuna's cache calls some of its backend's inner methods.
+_INNER = {"record_heartbeat", "_get_stale_trial_ids", "_get_trials", "_create_new_trial", "_set_trial_param"}
+for _name in sorted(BaseStorage.__abstractmethods__ | _INNER):
+    setattr(SteadyStorage, _name, _steady(getattr(RDBStorage, _name)))
+
+
+@contextmanager
+def storage_errors(place: Place, remedy: str = "free some space and try again") -> Iterator[None]:
+    """Say in one line what is wrong with the database: InputError for its content, else RunError."""
+    try:
+        yield
+    except (sqlite3.Error, SQLAlchemyError, StorageInternalError) as error:
+        wrapped = error.__cause__ if isinstance(error, StorageInternalError) else error
+        cause = getattr(wrapped, "orig", None) or wrapped or error
+        reason = first_line(cause)
+        # A full disk, a lock, a disk that fails are operational; what is no database at all is not.
+        if isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.OperationalError):
+            raise InputError(f"{place} cannot be read as an Optuna study: {reason}") from None
+        raise RunError(f"{place} cannot be used: {reason}; {remedy}") from None
+
+
+def first_line(error: BaseException) -> str:
+    """An exception's type and the first line of what it says."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else 'no message'}"

@@ -1,0 +1,110 @@
+"""The workers that a search's settings ask for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from candidates.errors import InputError
+from nas.workers.cluster import ClusterTraining, RayWorkers
+from nas.workers.inline import Inline
+from nas.workers.seats import Seat, Seats
+
+if TYPE_CHECKING:
+    from nas.evaluation import Train
+    from nas.proxy import Proxy
+    from nas.search import Workers
+    from nas.settings import SearchSettings
+    from nas.workers.training import ProxyTraining
+
+
+@contextmanager
+def workers_of(settings: SearchSettings) -> Iterator[Workers]:
+    """The workers, ended with the block: at once where it ends with an error or an interrupt.
+
+    While the block runs, this process keeps to the cores that are set aside for measuring, if any are.
+    """
+    workers: Seats | RayWorkers
+    before = _cores()
+    if settings.ray is not None:
+        share = 1.0 / settings.per_gpu if settings.gpus is not None else 0.0
+        workers = RayWorkers(settings.ray, settings.workers, gpus=share)
+    else:
+        seats = seats_of(settings)
+        if not seats:
+            yield Inline()
+            return
+        workers = Seats(seats)
+    try:
+        if settings.measure_cores:
+            os.sched_setaffinity(0, set(before[: settings.measure_cores]))
+        yield workers
+    except BaseException:
+        workers.shutdown(wait=False, cancel_futures=True)
+        raise
+    finally:
+        if settings.measure_cores:
+            os.sched_setaffinity(0, set(before))
+    workers.shutdown()
+
+
+def training_on(workers: Workers, proxy: Proxy, training: ProxyTraining) -> Train:
+    """What is sent to the workers: in a cluster the data go through its object store."""
+    if isinstance(workers, RayWorkers):
+        return ClusterTraining(workers.shared(proxy.data), proxy.recipe)
+    return training
+
+
+def seats_of(settings: SearchSettings) -> list[Seat]:
+    """A seat for each worker process; none where trainings run in this process."""
+    cores = _cores()
+    if settings.measure_cores and not hasattr(os, "sched_setaffinity"):
+        raise InputError("--measure-cores needs a system that binds processes to cores, such as Linux")
+    if settings.measure_cores >= len(cores):
+        raise InputError(
+            f"--measure-cores is {settings.measure_cores}, but there are {len(cores)} cores; "
+            "at least one has to be left for training"
+        )
+    left = frozenset(cores[settings.measure_cores :])
+    bound = left if settings.measure_cores else frozenset[int]()
+    if settings.gpus is not None:
+        return _gpu_seats(settings, left, bound)
+    if settings.workers == 1 and not settings.measure_cores and settings.trial_timeout is None:
+        return []
+    return [Seat(max(1, len(left) // settings.workers), bound)] * settings.workers
+
+
+def on_gpus(settings: SearchSettings) -> bool:
+    """Whether trainings leave this machine's cores alone."""
+    if settings.gpus is not None:
+        return True
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _gpu_seats(settings: SearchSettings, left: frozenset[int], bound: frozenset[int]) -> list[Seat]:
+    """`per_gpu` seats for each GPU, taking turns, so that the first workers have one each."""
+    import torch
+
+    count = torch.cuda.device_count()
+    if count == 0:
+        raise InputError("--gpus is given, but torch finds no GPU here; leave it out to train on the CPU")
+    wanted = (
+        [str(number) for number in range(count)] if settings.gpus == "all" else str(settings.gpus).split(",")
+    )
+    for number in wanted:
+        if not number.isdecimal() or int(number) >= count:
+            raise InputError(f"--gpus names {number!r}; expected all, or numbers from 0 to {count - 1}")
+    threads = max(1, len(left) // (len(wanted) * settings.per_gpu))
+    return [
+        Seat(threads, bound, {"CUDA_VISIBLE_DEVICES": gpu}) for _ in range(settings.per_gpu) for gpu in wanted
+    ]
+
+
+def _cores() -> list[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
