@@ -19,6 +19,7 @@ from candidates.export.samples import Samples
 from candidates.export.torch_folder import write_torch
 from candidates.files import made_folders, write_bytes, write_text
 from candidates.layered import Layered
+from candidates.layouts import adapted, read_state_dict, renamed
 
 if TYPE_CHECKING:
     from candidates.network import Network
@@ -63,6 +64,17 @@ def load_network(arch: Layered, weights: Path | None) -> Network:
             "give the folder that its training or export wrote"
         ) from None
     return net.eval()
+
+
+def load_foreign(arch: Layered, weights: Path, layout: str) -> tuple[Layered, Network]:
+    """`arch` with weights that were trained elsewhere, in eval mode, and as its `layout` builds it."""
+    _check_size(arch)
+    tensors = read_state_dict(weights)
+    arch = adapted(arch, layout, tensors)
+    named = renamed(arch, tensors, layout, str(weights))
+    net = network_module.build_network(arch.spec(), seed=0)
+    net.load_state_dict(named)
+    return arch, net.eval()
 
 
 def _check_size(arch: Layered) -> None:
