@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from candidates.layouts import OWN
 from candidates.preprocessing import Preprocessing
 from nas.calibration import load_calibration
 from nas.candidate import Candidate
+
+CANDIDATE = "candidate.json"  # what is known of the accuracy goes along, for an export of the export
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def pack(
         preprocessing = Preprocessing.imagenet(arch.resolution)
     samples: Samples | None = None
     if packing.calibrate is not None:
-        loaded = load_calibration(packing.calibrate, arch, preprocessing, labels)
+        loaded = load_calibration(packing.calibrate, arch, preprocessing, labels, trained=weights is not None)
         samples, preprocessing, labels = loaded.samples, loaded.preprocessing, loaded.class_names
     preprocessing = preprocessing or Preprocessing.usual(arch.resolution, arch.channels_in)
     if (preprocessing.resolution, len(preprocessing.mean)) != (arch.resolution, arch.channels_in):
@@ -72,6 +74,8 @@ def pack(
             "README.md": card(arch, written, facts),
             preprocessing_file.FILE: _with_scales(preprocessing, written),
         }
+        if found.accuracy is not None and arch == found.architecture:
+            texts[CANDIDATE] = found.to_json()
         return texts | ({label_file.FILE: label_file.labels_text(labels)} if labels else {})
 
     return export(
@@ -81,7 +85,7 @@ def pack(
         packing.out,
         beside,
         samples,
-        None if weights is None else packing.max_drop,
+        packing.max_drop,
         packing.float_io,
     )
 
@@ -108,10 +112,20 @@ def _lines(found: Candidate, weights: Path | None) -> Mapping[str, Any]:
     """Where weights and accuracy come from, for the card."""
     lines: dict[str, Any] = {"weights": "untrained (seed 0)" if weights is None else f"from {weights}"}
     if found.accuracy is not None:
-        said = json.dumps(found.found, ensure_ascii=False) if found.found else "no record of the data set"
         what = "accuracy of the proxy training" if weights is None else "accuracy"
+        said = "; ".join(_spelled(found.found)) or "no record of the data set"
         lines[what] = f"{found.accuracy:.2%} ({said})"
     return lines
+
+
+def _spelled(values: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    """`name value` for everything in a record, parts of parts too."""
+    for name, value in values.items():
+        words = f"{within} {name}".strip().replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from _spelled(value, words)
+        elif value is not None:
+            yield f"{words} {value}"
 
 
 def _searched(found: Candidate) -> list[Mapping[str, Any]]:

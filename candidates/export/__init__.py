@@ -94,7 +94,7 @@ def export(
     out: Path,
     beside: Beside | None = None,
     samples: Samples | None = None,
-    max_drop: float | None = MAX_DROP,
+    max_drop: float = MAX_DROP,
     float_io: bool = False,
 ) -> list[Exported]:
     """Write `net`, which is of `arch` and in eval mode, in each of `formats` into the folder `out`: all or none.
@@ -161,7 +161,7 @@ def _onnx(made: _Made) -> list[Exported]:
 
 def _onnx_int8(made: _Made) -> list[Exported]:
     path = made.work / "model-int8.onnx"
-    onnx_file.quantise_onnx(made.onnx(), path, made.calibration)
+    write_bytes(path, onnx_file.int8_onnx(made.onnx(), made.calibration))
     return [Exported("onnx-int8", path, made.checker.as_accurate("the int8 ONNX model", open_exported(path)))]
 
 

@@ -138,8 +138,7 @@ def _described(item: Exported) -> dict[str, object]:
     if check is not None:
         found["difference"] = check.difference
         found["compared_on"] = {"images": check.images, "source": check.source}
-        if check.top1 is not None:
-            found |= {"top1": check.top1, "float_top1": check.float_top1, "agreement": check.agreement}
+        found |= {"top1": check.top1, "float_top1": check.float_top1, "agreement": check.agreement}
     return found
 
 
@@ -149,7 +148,8 @@ def _said(item: Exported) -> str:
         return ""
     if check.difference is not None:
         return f"  (differs from PyTorch by {check.difference:.1g})"
-    assert check.drop is not None
+    if check.drop is None:
+        return f"  (the same class as PyTorch for {check.agreement:.1%} of {check.images} images)"
     return (
         f"  (top-1 {check.top1:.2%} on {check.images} images, PyTorch {check.float_top1:.2%}: "
         f"{100 * check.drop:+.2f} points lost)"

@@ -534,14 +534,21 @@ def full(run, name, *arguments, words):
 
 
 @pytest.mark.parametrize(
-    ("formats", "leave"), [("torch", 0), ("torch", 24_576), ("torch", 65_536), ("onnx", 24_576)]
-)
+    ("formats", "leave"),
+    [
+        ("torch", 0), ("torch", 24_576), ("torch", 65_536), ("onnx", 24_576), ("tflite", 24_576),
+        ("tflite-int8", 24_576), ("onnx-int8", 600_000),
+    ],
+)  # fmt: skip
 def test_a_full_disk_during_an_export(run, disk, tmp_path, formats, leave):
-    large = Architecture.from_blocks(["r1_k3_s11_e1_i8_o64"], stem=8, head=1280, resolution=16, classes=40)
+    large = Architecture.from_blocks(
+        ["r1_k3_s11_e1_i8_o64"], stem=8, head=1280, resolution=16, classes=40, channels_in=1
+    )
     (tmp_path / "large.json").write_text(large.to_json())
     ballast = fill(disk, leave)
     words = r"(?i)disk/.*no space left|no space left.*"
-    full(run, "nas-export", "large.json", "--out", disk / "new" / "made", "--format", formats, words=words)
+    options = ["--format", formats, "--calibrate", "digits"]
+    full(run, "nas-export", "large.json", "--out", disk / "new" / "made", *options, words=words)
     assert list(disk.iterdir()) == [ballast]
 
 

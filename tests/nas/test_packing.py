@@ -66,14 +66,15 @@ def packed(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def images() -> tuple[np.ndarray, np.ndarray]:
-    loaded = load_calibration("digits", ARCH)
-    return loaded.samples.images[:200], loaded.samples.labels[:200]
+    samples = load_calibration("digits", ARCH).samples
+    assert samples.labels is not None
+    return samples.images[:200], samples.labels[:200]
 
 
 def test_the_folder_holds_models_card_preprocessing_and_labels(packed: Path) -> None:
     assert {path.name for path in packed.iterdir()} == {
         "model.py", "architecture.json", "model.safetensors", "model.onnx", "model-int8.onnx", "model.tflite",
-        "model-int8.tflite", "model-int8-weights.tflite", "preprocessing.json", "labels.txt", "README.md",
+        "model-int8.tflite", "model-int8-weights.tflite", "candidate.json", "preprocessing.json", "labels.txt", "README.md",
     }  # fmt: skip
     assert (packed / "labels.txt").read_text().splitlines() == list(NAMES)
     size = {path.name: path.stat().st_size for path in packed.iterdir()}
@@ -128,7 +129,7 @@ def test_the_int8_onnx_file_has_u8_activations_and_s8_weights_per_channel(packed
 def test_the_card_says_what_it_is_worth(packed: Path) -> None:
     text = (packed / "README.md").read_text()
     for words in (
-        "digits-net", f"{ARCH.parameters():,}", f"{ARCH.multiply_adds():,}", "95.00%", '"epochs": 6',
+        "digits-net", f"{ARCH.parameters():,}", f"{ARCH.multiply_adds():,}", "95.00%", "data digits; epochs 6",
         "top-1", "model-int8.tflite", "labels.txt", "mbconv 3×3", "subtract mean",
     ):  # fmt: skip
         assert words in text
@@ -179,6 +180,16 @@ def test_float_input_and_output_on_request(trained: Path, tmp_path: Path) -> Non
     assert item.check is not None
     assert item.check.top1 is not None
     assert item.check.top1 > 0.9
+
+
+def test_an_untrained_network_is_quantised_for_measuring(tmp_path: Path) -> None:
+    """Its classes need not be the data's, and no accuracy is told or asked for."""
+    arch = ARCH.for_input(classes=40)
+    written = pack(Candidate(arch), None, Packing(["onnx-int8", "tflite-int8"], tmp_path / "x", "digits"))
+    assert [item.path.name for item in written] == ["model-int8.onnx", "model-int8.tflite"]
+    assert all(item.check is not None and item.check.top1 is None for item in written)
+    assert not (tmp_path / "x" / "labels.txt").exists()
+    assert "untrained (seed 0)" in (tmp_path / "x" / "README.md").read_text()
 
 
 def npz(path: Path, count: int, classes: int = 10, channels: int = 1) -> str:
