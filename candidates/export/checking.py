@@ -15,7 +15,7 @@ from candidates.layered import Layered
 
 TOLERANCE = 1e-4  # the largest difference between the logits of PyTorch and of an exported float model
 MAX_DROP = 0.01  # of top-1, from PyTorch's to an int8 model's
-FLOAT_CHECKED = 64  # images: a wrong export differs on any of them
+FLOAT_CHECKED = 32  # images: a wrong export differs on any of them
 
 
 @dataclass(frozen=True)
