@@ -128,13 +128,19 @@ def rewrite(folder, change):
         (["--target-ms", "5", "--beta", "nan"], "beta is nan; expected a finite number"),
         (["--target-ms", "5", "--max-latency-factor", "0.5"], "max-latency-factor is 0.5; expected a number from 1"),
         (["--target-ms", "5", "--max-latency-factor", "inf"], "max-latency-factor is inf; expected a finite"),
+        (["--target", "cpu=9", "--target-ms", "5"], "--target and --target-ms exclude each other"),
+        (["--target", "cpu=9", "--device", "cpu"], "--target and --device exclude each other"),
+        (["--target", "cpu"], "--target is 'cpu'; expected DEVICE=MILLISECONDS"),
+        (["--target", "cpu=9", "--target", "nexus9=5"], "device 'nexus9' matches no attached phone"),
+        (["--target", "cpu=9", "--target", "cpu:litert=5", "--objective", "pareto"], "takes one device"),
         (["--resume", "a", "--out", "b"], "--out and --resume exclude each other"),
         (["--resume", "nothing-here"], "nothing-here is not a run folder: it has no run.json"),
         (["--resume", "~nobody-here"], "run folder '~nobody-here' cannot be a path"),
     ],
 )  # fmt: skip
 def test_search_refuses(refused, arguments, words):
-    device = [] if "--device" in arguments or "--resume" in arguments else ["--device", "cpu"]
+    named = {"--device", "--resume", "--target"}
+    device = [] if named & set(arguments) else ["--device", "cpu"]
     refused(words, "nas-search", *arguments, *device)
 
 
