@@ -18,6 +18,7 @@ from candidates.export.samples import Samples
 from candidates.layered import Layered
 from candidates.layouts import OWN
 from candidates.preprocessing import Preprocessing
+from latency.registry import resolve
 from nas.calibration import load_calibration
 from nas.candidate import Candidate
 
@@ -47,6 +48,8 @@ def pack(
     `layout` says whose names a file of weights from elsewhere has; see `candidates.layouts`.
     """
     check_out(packing.out)
+    if packing.measure is not None:
+        resolve(packing.measure)  # a device that is not there is refused before anything is made
     arch: Layered = found.architecture
     if layout is None or weights is None:
         net = load_network(arch, weights)
@@ -138,7 +141,6 @@ def _searched(found: Candidate) -> list[Mapping[str, Any]]:
 def _measured(written: list[Exported], device: str) -> list[Mapping[str, Any]]:
     """Each file measured on `device`, `.tflite` files on `cpu` by LiteRT."""
     import latency
-    from latency.registry import resolve
 
     found: list[Mapping[str, Any]] = []
     for item in written:

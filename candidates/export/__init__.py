@@ -103,6 +103,8 @@ def export(
     CALIBRATED need them. Files that are there already are replaced only once all were written and checked.
     """
     check_out(out)
+    if any(name.startswith("tflite-int8") for name in formats):
+        tflite_file.check_quantizer()
     checker = Checker(arch, of_network(net), samples, max_drop)
     with (
         made_folders(out.parent),

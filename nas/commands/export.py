@@ -88,6 +88,8 @@ def export(
                 f"{candidate} has trained weights; --width and --resolution are for bare architectures"
             )
         found = Candidate(found.architecture.scaled(width, resolution))
+    if float_io and "tflite-int8" not in wanted:
+        raise InputError("--float-io is for tflite-int8, which --format does not name")
     if calibrate is None and (quantised := [name for name in wanted if "int8" in name]):
         raise InputError(
             f"--format {','.join(quantised)} needs real images; name a data set of the network's classes with "

@@ -2,8 +2,6 @@
 
 import functools
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -255,18 +253,3 @@ def test_preprocessing_crops_the_centre_and_normalises() -> None:
     found = replace(Preprocessing.usual(4, 1), resize=6).applied(pixels)
     assert found.shape == (1, 1, 4, 4)
     assert found[0, 0, 0, 0] == pytest.approx((7 / 255 - 0.5) / 0.5)
-
-
-def test_the_command_needs_images_for_int8(tmp_path: Path) -> None:
-    ARCH.save(tmp_path / "a.json")
-    command = [sys.executable, "-c", "from nas.commands.export import main; main()"]
-    done = subprocess.run(
-        [*command, str(tmp_path / "a.json"), "--out", str(tmp_path / "x"), "--format", "tflite-int8"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "--format tflite-int8 needs real images" in done.stderr
-    assert not (tmp_path / "x").exists()
