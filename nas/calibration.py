@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from nas.data.split import stratified
 
 CALIBRATED = 128  # images: ranges hardly move after that
 CHECKED = 1000
+MOST_BYTES = 1 << 30  # of images in memory, to fine-tune on
 FEWEST_CALIBRATED, FEWEST_CHECKED = 16, 100  # one image in 100 is the point that an int8 file may lose
 
 
@@ -63,6 +64,21 @@ def load_calibration(
         f"images of {source.name}",
     )
     return Calibration(samples, preprocessing, names if len(names) == arch.classes else None)
+
+
+def training_images(
+    data: str, preprocessing: Preprocessing
+) -> tuple[int, Callable[[NDArray[np.int64]], NDArray[np.float32]]]:
+    """How many of `data`'s training images there are, as many as `MOST_BYTES` holds, and what gives them.
+
+    That function takes indices below the count and gives normalised images N×C×H×W.
+    """
+    source = open_source(data)
+    labels = source.labels[TRAIN]
+    most = MOST_BYTES // (source.channels * preprocessing.resize**2)
+    chosen = stratified(labels, max(1, most), np.random.default_rng(0))
+    pixels, _ = _fetched(source, TRAIN, chosen, preprocessing.resize)
+    return len(pixels), lambda indices: preprocessing.applied(pixels[indices])
 
 
 def _class_order(source: Source, classes: int, labels: Sequence[str] | None) -> NDArray[np.int64]:

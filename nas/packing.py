@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from candidates.layered import Layered
 from candidates.layouts import OWN
 from candidates.preprocessing import Preprocessing
 from latency.registry import resolve
-from nas.calibration import load_calibration
+from nas.calibration import load_calibration, training_images
 from nas.candidate import Candidate
+from nas.qat import fine_tuned
 
 CANDIDATE = "candidate.json"  # what is known of the accuracy goes along, for an export of the export
 
@@ -29,7 +30,8 @@ CANDIDATE = "candidate.json"  # what is known of the accuracy goes along, for an
 class Packing:
     """What to write: `formats` into the folder `out`, checked on the data set `calibrate`.
 
-    int8 files may lose `max_drop` of top-1 (0 to 1); `measure` is a device to measure the files on.
+    int8 files may lose `max_drop` of top-1 (0 to 1); `measure` is a device to measure the files on,
+    `qat` the epochs of quantisation-aware fine-tuning before int8 files are made.
     """
 
     formats: list[str]
@@ -38,10 +40,15 @@ class Packing:
     max_drop: float = 0.01
     float_io: bool = False
     measure: str | None = None
+    qat: int = 0
 
 
 def pack(
-    found: Candidate, weights: Path | None, packing: Packing, layout: str | None = None
+    found: Candidate,
+    weights: Path | None,
+    packing: Packing,
+    layout: str | None = None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> list[Exported]:
     """Write `found` with the weights of the file `weights` (untrained without); all files or none.
 
@@ -69,10 +76,16 @@ def pack(
             f"{preprocessing_file.FILE} is for {preprocessing.resolution}×{preprocessing.resolution}×"
             f"{len(preprocessing.mean)}; the network takes {arch.resolution}×{arch.resolution}×{arch.channels_in}"
         )
+    int8_net = None
+    if packing.qat and packing.calibrate is not None:
+        count, images = training_images(packing.calibrate, preprocessing)
+        int8_net = fine_tuned(net, images, count, packing.qat, note=note)
 
     def beside(written: list[Exported]) -> dict[str, str]:
         latencies = [] if packing.measure is None else _measured(written, packing.measure)
-        facts = Facts(preprocessing, labels or (), _lines(found, weights), [*_searched(found), *latencies])
+        facts = Facts(
+            preprocessing, labels or (), _lines(found, weights, packing.qat), [*_searched(found), *latencies]
+        )
         texts = {
             "README.md": card(arch, written, facts),
             preprocessing_file.FILE: _with_scales(preprocessing, written),
@@ -90,6 +103,7 @@ def pack(
         samples,
         packing.max_drop,
         packing.float_io,
+        int8_net,
     )
 
 
@@ -111,9 +125,11 @@ def _labels(folder: Path | None, classes: int) -> tuple[str, ...] | None:
     return label_file.load_labels(path, classes) if path is not None and path.is_file() else None
 
 
-def _lines(found: Candidate, weights: Path | None) -> Mapping[str, Any]:
+def _lines(found: Candidate, weights: Path | None, qat: int) -> Mapping[str, Any]:
     """Where weights and accuracy come from, for the card."""
     lines: dict[str, Any] = {"weights": "untrained (seed 0)" if weights is None else f"from {weights}"}
+    if qat:
+        lines["int8 files"] = f"quantised after {qat} epochs of quantisation-aware fine-tuning"
     if found.accuracy is not None:
         what = "accuracy of the proxy training" if weights is None else "accuracy"
         said = "; ".join(_spelled(found.found)) or "no record of the data set"

@@ -96,11 +96,13 @@ def export(
     samples: Samples | None = None,
     max_drop: float = MAX_DROP,
     float_io: bool = False,
+    int8_net: Any = None,
 ) -> list[Exported]:
     """Write `net`, which is of `arch` and in eval mode, in each of `formats` into the folder `out`: all or none.
 
     Every file is compared with `net` on `samples` (noise without them) before it is kept; the formats of
-    CALIBRATED need them. Files that are there already are replaced only once all were written and checked.
+    CALIBRATED need them. `int8_net`, of the same architecture, is quantised in place of `net` where it is
+    given, and held against `net` all the same. Files that are there already are replaced only once all were written and checked.
     """
     check_out(out)
     if any(name.startswith("tflite-int8") for name in formats):
@@ -111,7 +113,7 @@ def export(
         tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary,
     ):
         work = Path(temporary)
-        made = _Made(arch, net, work, checker, float_io)
+        made = _Made(arch, net, work, checker, float_io, int8_net)
         written = [item for name in FORMATS if name in formats for item in _WRITERS[name](made)]
         texts = (beside or readme(arch))(written)
         for name, text in texts.items():
@@ -133,6 +135,7 @@ class _Made:
     work: Path
     checker: Checker
     float_io: bool
+    int8_net: Any
 
     @property
     def calibration(self) -> Any:
@@ -146,8 +149,17 @@ class _Made:
             onnx_file.write_onnx(self.arch, self.net, path)
         return path
 
-    def tflite(self, quantisable: bool = False) -> bytes:
-        return tflite_file.float_tflite(self.arch, self.net, quantisable)
+    def to_quantise(self) -> Path:
+        """The float ONNX file that the int8 one is made from."""
+        if self.int8_net is None:
+            return self.onnx()
+        path = self.work / "fine-tuned.onnx"
+        onnx_file.write_onnx(self.arch, self.int8_net, path)
+        return path
+
+    def tflite(self) -> bytes:
+        """A float .tflite file whose operations quantisers know."""
+        return tflite_file.float_tflite(self.arch, self.int8_net or self.net, quantisable=True)
 
 
 def _torch(made: _Made) -> list[Exported]:
@@ -163,19 +175,19 @@ def _onnx(made: _Made) -> list[Exported]:
 
 def _onnx_int8(made: _Made) -> list[Exported]:
     path = made.work / "model-int8.onnx"
-    write_bytes(path, onnx_file.int8_onnx(made.onnx(), made.calibration))
+    write_bytes(path, onnx_file.int8_onnx(made.to_quantise(), made.calibration))
     return [Exported("onnx-int8", path, made.checker.as_accurate("the int8 ONNX model", open_exported(path)))]
 
 
 def _tflite(made: _Made) -> list[Exported]:
     path = made.work / "model.tflite"
-    write_bytes(path, made.tflite())
+    write_bytes(path, tflite_file.float_tflite(made.arch, made.net))
     return [Exported("tflite", path, made.checker.same("the TFLite model", open_exported(path)))]
 
 
 def _tflite_int8(made: _Made) -> list[Exported]:
     path = made.work / "model-int8.tflite"
-    write_bytes(path, tflite_file.int8_tflite(made.tflite(quantisable=True), made.calibration, made.float_io))
+    write_bytes(path, tflite_file.int8_tflite(made.tflite(), made.calibration, made.float_io))
     check = made.checker.as_accurate("the int8 TFLite model", open_exported(path))
     return [Exported("tflite-int8", path, check)]
 

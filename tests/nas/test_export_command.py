@@ -121,6 +121,8 @@ def test_the_commands_formats_are_the_exports():
         (["--resolution", "1"], "resolution is 1; expected|resolution 1 "),
         (["--max-drop", "101"], "101"),
         (["--float-io"], "--float-io is for tflite-int8"),
+        (["--qat", "2"], "--qat 2 is for int8 formats"),
+        (["--qat", "2", "--format", "onnx-int8"], "--qat 2 needs trained weights, which small.json does not"),
         (["--measure", "cpu:tpu"], "device 'cpu:tpu' is unknown"),
         (["--calibrate", "none"], "data 'none' does not exist"),
         (["--calibrate", "few.npz"], r"few.npz gives \d+ images to .*; expected at least"),
