@@ -74,7 +74,7 @@ def _time(model: str, repeats: int, folder: Path) -> None:
 def _compare(trained: str, data: str, folder: Path) -> None:
     formats = [name for name in FORMATS if name != "torch"]
     weights = find_weights(trained)
-    written = pack(find_candidate(trained), weights, Packing(formats, folder / "out", data))
+    written = pack(find_candidate(trained), weights, Packing(formats, folder / "out", data)).files
     print("file                            MB   top-1    PyTorch   same class   median ms   runtime")
     for item in written:
         device = "cpu:litert" if item.path.suffix == ".tflite" else "cpu"

@@ -11,7 +11,7 @@ from typing import Any
 from candidates import labels as label_file
 from candidates import preprocessing as preprocessing_file
 from candidates.errors import InputError
-from candidates.export import Exported, check_out, export, load_foreign, load_network
+from candidates.export import Exported, Int8, check_out, export, load_foreign, load_network
 from candidates.export.card import Facts, card
 from candidates.export.running import quantisation
 from candidates.export.samples import Samples
@@ -43,20 +43,28 @@ class Packing:
     qat: int = 0
 
 
+@dataclass(frozen=True)
+class Packed:
+    """The network as it was written (weights from elsewhere may change it a little), and the models' files."""
+
+    architecture: Layered
+    files: list[Exported]
+
+
 def pack(
     found: Candidate,
     weights: Path | None,
     packing: Packing,
     layout: str | None = None,
     note: Callable[[str], None] = lambda text: None,
-) -> list[Exported]:
+) -> Packed:
     """Write `found` with the weights of the file `weights` (untrained without); all files or none.
 
     `layout` says whose names a file of weights from elsewhere has; see `candidates.layouts`.
     """
     check_out(packing.out)
-    if packing.measure is not None:
-        resolve(packing.measure)  # a device that is not there is refused before anything is made
+    if packing.measure is not None and not resolve(packing.measure).formats:
+        raise InputError(f"--measure {packing.measure}: it runs no files; expected cpu or a phone")
     arch: Layered = found.architecture
     if layout is None or weights is None:
         net = load_network(arch, weights)
@@ -84,7 +92,10 @@ def pack(
     def beside(written: list[Exported]) -> dict[str, str]:
         latencies = [] if packing.measure is None else _measured(written, packing.measure)
         facts = Facts(
-            preprocessing, labels or (), _lines(found, weights, packing.qat), [*_searched(found), *latencies]
+            preprocessing,
+            labels or (),
+            _lines(found, weights, layout, packing.qat),
+            [*_searched(found), *latencies],
         )
         texts = {
             "README.md": card(arch, written, facts),
@@ -94,17 +105,8 @@ def pack(
             texts[CANDIDATE] = found.to_json()
         return texts | ({label_file.FILE: label_file.labels_text(labels)} if labels else {})
 
-    return export(
-        arch,
-        net,
-        packing.formats,
-        packing.out,
-        beside,
-        samples,
-        packing.max_drop,
-        packing.float_io,
-        int8_net,
-    )
+    int8 = Int8(packing.max_drop, packing.float_io, int8_net)
+    return Packed(arch, export(arch, net, packing.formats, packing.out, beside, samples, int8))
 
 
 def _with_scales(preprocessing: Preprocessing, written: list[Exported]) -> str:
@@ -125,13 +127,17 @@ def _labels(folder: Path | None, classes: int) -> tuple[str, ...] | None:
     return label_file.load_labels(path, classes) if path is not None and path.is_file() else None
 
 
-def _lines(found: Candidate, weights: Path | None, qat: int) -> Mapping[str, Any]:
+def _lines(found: Candidate, weights: Path | None, layout: str | None, qat: int) -> Mapping[str, Any]:
     """Where weights and accuracy come from, for the card."""
-    lines: dict[str, Any] = {"weights": "untrained (seed 0)" if weights is None else f"from {weights}"}
+    lines: dict[str, Any] = {"weights": "untrained (seed 0)"}
+    if weights is not None:
+        lines["weights"] = (
+            f"from {weights.name}, {layout} layout" if layout else f"from {weights.absolute().parent.name}"
+        )
     if qat:
         lines["int8 files"] = f"quantised after {qat} epochs of quantisation-aware fine-tuning"
     if found.accuracy is not None:
-        what = "accuracy of the proxy training" if weights is None else "accuracy"
+        what = "accuracy" if weights is not None and layout is None else "accuracy of the proxy training"
         said = "; ".join(_spelled(found.found)) or "no record of the data set"
         lines[what] = f"{found.accuracy:.2%} ({said})"
     return lines

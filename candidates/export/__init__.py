@@ -38,6 +38,19 @@ class Exported:
     check: Check | None = None
 
 
+@dataclass(frozen=True)
+class Int8:
+    """How int8 files are made: they may lose `max_drop` of top-1 (0 to 1).
+
+    `float_io` gives the TFLite file float32 input and output. `net`, of the same architecture, is quantised
+    in place of the exported network, and held against it all the same.
+    """
+
+    max_drop: float = MAX_DROP
+    float_io: bool = False
+    net: Any = None
+
+
 Beside = Callable[[list[Exported]], dict[str, str]]
 """Told what was written, gives the texts that lie beside the models, by file name."""
 
@@ -94,26 +107,24 @@ def export(
     out: Path,
     beside: Beside | None = None,
     samples: Samples | None = None,
-    max_drop: float = MAX_DROP,
-    float_io: bool = False,
-    int8_net: Any = None,
+    int8: Int8 | None = None,
 ) -> list[Exported]:
     """Write `net`, which is of `arch` and in eval mode, in each of `formats` into the folder `out`: all or none.
 
     Every file is compared with `net` on `samples` (noise without them) before it is kept; the formats of
-    CALIBRATED need them. `int8_net`, of the same architecture, is quantised in place of `net` where it is
-    given, and held against `net` all the same. Files that are there already are replaced only once all were written and checked.
+    CALIBRATED need them. Files that are there already are replaced only once all were written and checked.
     """
     check_out(out)
     if any(name.startswith("tflite-int8") for name in formats):
         tflite_file.check_quantizer()
-    checker = Checker(arch, of_network(net), samples, max_drop)
+    int8 = int8 or Int8()
+    checker = Checker(arch, of_network(net), samples, int8.max_drop)
     with (
         made_folders(out.parent),
         tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary,
     ):
         work = Path(temporary)
-        made = _Made(arch, net, work, checker, float_io, int8_net)
+        made = _Made(arch, net, work, checker, int8)
         written = [item for name in FORMATS if name in formats for item in _WRITERS[name](made)]
         texts = (beside or readme(arch))(written)
         for name, text in texts.items():
@@ -134,8 +145,7 @@ class _Made:
     net: Any
     work: Path
     checker: Checker
-    float_io: bool
-    int8_net: Any
+    int8: Int8
 
     @property
     def calibration(self) -> Any:
@@ -151,15 +161,15 @@ class _Made:
 
     def to_quantise(self) -> Path:
         """The float ONNX file that the int8 one is made from."""
-        if self.int8_net is None:
+        if self.int8.net is None:
             return self.onnx()
         path = self.work / "fine-tuned.onnx"
-        onnx_file.write_onnx(self.arch, self.int8_net, path)
+        onnx_file.write_onnx(self.arch, self.int8.net, path)
         return path
 
     def tflite(self) -> bytes:
         """A float .tflite file whose operations quantisers know."""
-        return tflite_file.float_tflite(self.arch, self.int8_net or self.net, quantisable=True)
+        return tflite_file.float_tflite(self.arch, self.int8.net or self.net, quantisable=True)
 
 
 def _torch(made: _Made) -> list[Exported]:
@@ -187,7 +197,7 @@ def _tflite(made: _Made) -> list[Exported]:
 
 def _tflite_int8(made: _Made) -> list[Exported]:
     path = made.work / "model-int8.tflite"
-    write_bytes(path, tflite_file.int8_tflite(made.tflite(), made.calibration, made.float_io))
+    write_bytes(path, tflite_file.int8_tflite(made.tflite(), made.calibration, made.int8.float_io))
     check = made.checker.as_accurate("the int8 TFLite model", open_exported(path))
     return [Exported("tflite-int8", path, check)]
 

@@ -117,15 +117,17 @@ def export(
         print(text, file=sys.stderr)
 
     if weights is None:
-        written = pack(found, own, packing, note=note)
+        packed = pack(found, own, packing, note=note)
     else:
-        written = pack(found, expanded("--weights", weights), packing, layout, note)
+        packed = pack(found, expanded("--weights", weights), packing, layout, note)
     if as_json:
-        files = [_described(item) for item in written]
-        json.dump({"id": found.architecture.id, "untrained": untrained, "files": files}, sys.stdout, indent=2)
+        files = [_described(item) for item in packed.files]
+        json.dump(
+            {"id": packed.architecture.id, "untrained": untrained, "files": files}, sys.stdout, indent=2
+        )
         print()
         return
-    for item in written:
+    for item in packed.files:
         print(f"{item.path}{_said(item)}")
     print(f"{out / 'README.md'}  (the model card), preprocessing.json")
     if untrained:

@@ -123,6 +123,7 @@ def test_the_commands_formats_are_the_exports():
         (["--float-io"], "--float-io is for tflite-int8"),
         (["--qat", "2"], "--qat 2 is for int8 formats"),
         (["--qat", "2", "--format", "onnx-int8"], "--qat 2 needs trained weights, which small.json does not"),
+        (["--measure", "cuda:77"], "device 'cuda:77' is not there"),
         (["--measure", "cpu:tpu"], "device 'cpu:tpu' is unknown"),
         (["--calibrate", "none"], "data 'none' does not exist"),
         (["--calibrate", "few.npz"], r"few.npz gives \d+ images to .*; expected at least"),

@@ -173,7 +173,7 @@ def test_too_much_accuracy_lost_keeps_nothing(trained: Path, tmp_path: Path, nam
 def test_float_input_and_output_on_request(trained: Path, tmp_path: Path) -> None:
     out = tmp_path / "dist"
     packing = Packing(["tflite-int8"], out, "digits", float_io=True)
-    (item,) = pack(Candidate(ARCH), trained / "model.safetensors", packing)
+    (item,) = pack(Candidate(ARCH), trained / "model.safetensors", packing).files
     assert quantisation(item.path) == {}
     assert item.check is not None
     assert item.check.top1 is not None
@@ -183,7 +183,9 @@ def test_float_input_and_output_on_request(trained: Path, tmp_path: Path) -> Non
 def test_an_untrained_network_is_quantised_for_measuring(tmp_path: Path) -> None:
     """Its classes need not be the data's, and no accuracy is told or asked for."""
     arch = ARCH.for_input(classes=40)
-    written = pack(Candidate(arch), None, Packing(["onnx-int8", "tflite-int8"], tmp_path / "x", "digits"))
+    written = pack(
+        Candidate(arch), None, Packing(["onnx-int8", "tflite-int8"], tmp_path / "x", "digits")
+    ).files
     assert [item.path.name for item in written] == ["model-int8.onnx", "model-int8.tflite"]
     assert all(item.check is not None and item.check.top1 is None for item in written)
     assert not (tmp_path / "x" / "labels.txt").exists()

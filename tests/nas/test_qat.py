@@ -70,7 +70,7 @@ def test_what_int8_spoils_is_repaired(uneven: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="a drop of more than 1 points"):
         pack(Candidate(ARCH), weights, Packing(["tflite-int8"], tmp_path / "plain", "digits"))
     packing = Packing(["onnx-int8", "tflite", "tflite-int8"], tmp_path / "tuned", "digits", 0.02, qat=15)
-    written = {item.format: item for item in pack(Candidate(ARCH), weights, packing, note=notes.append)}
+    written = {item.format: item for item in pack(Candidate(ARCH), weights, packing, note=notes.append).files}
     for name in ("onnx-int8", "tflite-int8"):
         check = written[name].check
         assert check is not None
