@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ def write_onnx(arch: Layered, net: Any, path: Path) -> None:
     import onnx
     import torch
 
+    net = _folded(net)  # a third fewer operations to trace, and what every runtime does anyway
     example = torch.zeros(2, arch.channels_in, arch.resolution, arch.resolution)
     with silenced():
         torch.onnx.export(
@@ -33,6 +35,20 @@ def write_onnx(arch: Layered, net: Any, path: Path) -> None:
             external_data=False,
         )
     onnx.checker.check_model(str(path), full_check=True)
+
+
+def _folded(net: Any) -> Any:
+    """A copy of `net` with batch normalisation folded into the convolutions before it."""
+    from torch import nn
+    from torch.nn.utils import fuse_conv_bn_eval
+
+    from candidates.network import Conv
+
+    copied = copy.deepcopy(net)
+    for module in copied.modules():
+        if isinstance(module, Conv):
+            module.conv, module.norm = fuse_conv_bn_eval(module.conv, module.norm), nn.Identity()
+    return copied
 
 
 def int8_onnx(source: Path, calibration: Floats) -> bytes:
