@@ -47,7 +47,8 @@ def _folded(net: Any) -> Any:
     copied = copy.deepcopy(net)
     for module in copied.modules():
         if isinstance(module, Conv):
-            module.conv, module.norm = fuse_conv_bn_eval(module.conv, module.norm), nn.Identity()
+            module.conv = fuse_conv_bn_eval(module.conv, module.norm)
+            module.add_module("norm", nn.Identity())
     return copied
 
 
