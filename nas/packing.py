@@ -136,11 +136,25 @@ def _lines(found: Candidate, weights: Path | None, layout: str | None, qat: int)
         )
     if qat:
         lines["int8 files"] = f"quantised after {qat} epochs of quantisation-aware fine-tuning"
-    if found.accuracy is not None:
-        what = "accuracy" if weights is not None and layout is None else "accuracy of the proxy training"
-        said = "; ".join(_spelled(found.found)) or "no record of the data set"
-        lines[what] = f"{found.accuracy:.2%} ({said})"
-    return lines
+    if found.accuracy is None:
+        return lines
+    training = found.found.get("training")
+    if weights is not None and layout is None and isinstance(training, Mapping):
+        return lines | dict(_trained(training))
+    what = "accuracy" if weights is not None and layout is None else "accuracy of the proxy training"
+    said = "; ".join(_spelled(found.found)) or "no record of the data set"
+    return lines | {what: f"{found.accuracy:.2%} ({said})"}
+
+
+def _trained(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The accuracies of a full training, with what they were measured on."""
+    data = record.get("data")
+    name = data.get("name") if isinstance(data, Mapping) else "unknown data"
+    for split in ("validation", "test"):
+        scores = record.get(split)
+        if isinstance(scores, Mapping) and isinstance(scores.get("top1"), int | float):
+            said = f"{scores['top1']:.2%} top-1 on {scores.get('images')} {split} images of {name}"
+            yield f"{split} accuracy", f"{said}, after {record.get('epochs')} epochs"
 
 
 def _spelled(values: Mapping[str, Any], within: str = "") -> Iterator[str]:

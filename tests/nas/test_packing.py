@@ -58,7 +58,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def packed(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("packed") / "dist"
-    candidate = Candidate(ARCH, accuracy=0.95, found={"data": "digits", "epochs": 6})
+    scores = {"top1": 0.95, "images": 1157}
+    record = {"validation": scores, "test": None, "epochs": 6, "data": {"name": "digits"}}
+    candidate = Candidate(ARCH, accuracy=0.95, found={"training": record})
     pack(candidate, trained / "model.safetensors", Packing([*FORMATS], out, "digits"))
     return out
 
@@ -127,7 +129,7 @@ def test_the_int8_onnx_file_has_u8_activations_and_s8_weights_per_channel(packed
 def test_the_card_says_what_it_is_worth(packed: Path) -> None:
     text = (packed / "README.md").read_text()
     for words in (
-        "digits-net", f"{ARCH.parameters():,}", f"{ARCH.multiply_adds():,}", "95.00%", "data digits; epochs 6",
+        "digits-net", f"{ARCH.parameters():,}", f"{ARCH.multiply_adds():,}", "validation accuracy: 95.00% top-1 on 1157 validation images of digits, after 6 epochs",
         "top-1", "model-int8.tflite", "labels.txt", "mbconv 3×3", "subtract mean",
     ):  # fmt: skip
         assert words in text
@@ -178,6 +180,13 @@ def test_float_input_and_output_on_request(trained: Path, tmp_path: Path) -> Non
     assert item.check is not None
     assert item.check.top1 is not None
     assert item.check.top1 > 0.9
+
+
+def test_an_accuracy_of_the_search_is_called_so(tmp_path: Path) -> None:
+    found = Candidate(ARCH, accuracy=0.5, found={"proxy": {"name": "digits", "epochs": 5}})
+    pack(found, None, Packing(["tflite"], tmp_path / "x"))
+    text = (tmp_path / "x" / "README.md").read_text()
+    assert "accuracy of the proxy training: 50.00% (proxy name digits; proxy epochs 5)" in text
 
 
 def test_an_untrained_network_is_quantised_for_measuring(tmp_path: Path) -> None:
