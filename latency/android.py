@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from shlex import quote
 
-from candidates import Architecture, InputError, RunError
+from candidates import Architecture, InputError, Layered, RunError
 from latency import conditions as sensors
 from latency import op_profile
 from latency.adb.transport import DeviceGone, Transport
@@ -124,6 +124,10 @@ class AndroidDevice:
 
     def measure(self, model: Model, settings: Settings) -> Measurement:
         """As Device has it; a device that vanishes is waited for, and the measurement made again."""
+        if settings.batch != 1:
+            raise InputError(
+                f"{self.name} runs one image at a time; --batch {settings.batch} is for cpu and cuda"
+            )
         for _ in range(MAX_RETURNS):
             try:
                 return self._measure(model, settings)
@@ -299,5 +303,5 @@ class AndroidDevice:
                     self._transport.run(f"{command} false", SHORT_SECONDS)
 
 
-def _reference(arch: Architecture, form: str) -> bytes:
+def _reference(arch: Layered, form: str) -> bytes:
     return Model(REFERENCE, architecture=arch).content(form)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from candidates import Architecture, build, zoo
-from candidates.export import export
+from candidates.export.onnx_file import write_onnx
 from candidates.onnx_writer import onnx_model
 from search_space import load_space
 
@@ -83,8 +83,8 @@ def test_the_shipped_graph_runs_on_the_same_kernels_as_the_measured_one(tmp_path
         resolution=48,
         classes=10,
     )
-    export(arch, None, ["onnx"], tmp_path / "net", {})
-    shipped = kernels((tmp_path / "net" / "model.onnx").read_bytes(), tmp_path)
+    write_onnx(arch, build(arch).eval(), tmp_path / "model.onnx")
+    shipped = kernels((tmp_path / "model.onnx").read_bytes(), tmp_path)
     measured = kernels(onnx_model(arch).SerializeToString(), tmp_path)
     assert shipped == measured
     assert sum(count for name, count in measured.items() if name.endswith("AveragePool")) == 2
