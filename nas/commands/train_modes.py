@@ -1,0 +1,281 @@
+"""What nas-train does, mode by mode."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from candidates import Architecture, checks
+from candidates.errors import InputError
+from candidates.files import check_folder, expanded
+
+if TYPE_CHECKING:
+    from nas.candidate import Candidate
+    from nas.trainer.folder import TrainingFolder
+    from nas.trainer.recipe import Recipe
+    from nas.trainer.session import Options
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a new training is asked to be."""
+
+    given: list[str]
+    data: str | None
+    recipe: str
+    settings: list[str]
+    epochs: int | None
+    global_batch: int | None
+    resolution: int | None
+    width: float
+    seed: int
+    out: Path | None
+    init_from: str | None
+    init_weights: str
+    fake_data: bool
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How it is to run here."""
+
+    device: str
+    workers: int | None
+    checkpoint_steps: int | None
+
+    def options(self) -> Options:
+        """Checked, with the defaults of this machine."""
+        from nas.trainer.devices import NAMES
+        from nas.trainer.session import Options
+
+        checks.one_of("--device", self.device, NAMES)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        workers = self.workers
+        if workers is None:
+            workers = max(1, min(16, cores // local))
+        checks.integer("--workers", workers, 0, 1024)
+        if self.checkpoint_steps is not None:
+            checks.integer("--checkpoint-steps", self.checkpoint_steps)
+        return Options(self.device, workers, checkpoint_steps=self.checkpoint_steps)
+
+
+def check_one_mode(**modes: bool) -> None:
+    """Only one of these can be asked for."""
+    asked = [f"--{name}" for name, on in modes.items() if on]
+    if len(asked) > 1:
+        raise InputError(f"{' and '.join(asked)} exclude each other; give one of them")
+
+
+def check_no_settings(given: list[str], *options: object) -> None:
+    """A resumed training keeps what it was started with."""
+    if given or any(option not in (None, False) and option != [] for option in options):
+        raise InputError(
+            "a resumed training keeps its candidate, data, recipe and folder; give --resume alone "
+            "(with --device, --workers, --checkpoint-steps), or start a new training with --init-from"
+        )
+
+
+def resolved_recipe(wanted: Wanted) -> Recipe:
+    """The recipe with what the command line changes."""
+    from nas.trainer import recipe as recipes
+
+    recipe = recipes.overridden(recipes.load(wanted.recipe), wanted.settings)
+    changes = {"epochs": wanted.epochs, "batch": wanted.global_batch}
+    for option, value in (("--epochs", wanted.epochs), ("--global-batch", wanted.global_batch)):
+        if value is not None:
+            checks.integer(option, value, 1 if option == "--epochs" else 2, 1_000_000)
+    return recipe.with_values({name: value for name, value in changes.items() if value is not None})
+
+
+def show(wanted: Wanted) -> int:
+    """Print the resolved recipe as YAML."""
+    recipe = resolved_recipe(wanted)
+    print(recipe.to_yaml(), end="")
+    print(f"# learning rate {recipe.peak_lr:g} for the batch of {recipe.batch}")
+    return 0
+
+
+def train(wanted: Wanted, machine: Machine, stream: TextIO, as_json: bool) -> int:
+    """A new training."""
+    from nas.find_candidate import find_candidate
+
+    found = find_candidate(_only(wanted.given))
+    recipe = resolved_recipe(wanted)
+    checks.integer("--seed", wanted.seed, 0, 2**63 - 2)
+    if wanted.resolution is not None:
+        checks.integer("--resolution", wanted.resolution, 1, 4096)
+    if wanted.data is not None and wanted.fake_data:
+        raise InputError("--data and --fake-data exclude each other; give one of them")
+    if wanted.data is None and not wanted.fake_data:
+        raise InputError(
+            "Missing option '--data'; for example --data ~/photos, --data digits, or --fake-data"
+        )
+    out = expanded("--out", wanted.out or Path("runs") / time.strftime("%Y%m%d-%H%M%S"))
+    check_folder("--out", out)
+
+    from nas import cpu
+
+    cpu.prepare()
+    from nas.run import absolute
+    from nas.trainer import folder as folders
+    from nas.trainer import session
+    from nas.trainer.data import choose
+    from nas.trainer.devices import make_fabric
+    from nas.trainer.init import initial_weights
+
+    folders.check_free(out)
+    options = machine.options()
+    name = session.FAKE if wanted.fake_data else str(wanted.data)
+    if name not in (session.FAKE, "digits"):
+        name = absolute(name)
+    arch = found.architecture.scaled(wanted.width)
+    if wanted.fake_data and wanted.resolution is not None:
+        arch = arch.for_input(wanted.resolution)
+    data = choose(session.open_data(name, arch, recipe))
+    arch = session.fitted(arch, data.source, wanted.resolution)
+    init, weights = initial_weights(wanted.init_from, wanted.init_weights, arch)
+    fabric = make_fabric(options.device, recipe.precision)
+    if fabric.is_global_zero:
+        for line in _notes(found.architecture, arch, data, recipe):
+            print(line, file=stream, flush=True)
+        session.new_training(wanted.given[0], arch, name, data, recipe, wanted.seed, out, init)
+    fabric.barrier()
+    folder = folders.open_training(out)
+    with _held(folder, fabric.is_global_zero):
+        return _run(folder, data, options, stream, as_json, weights, fabric, found)
+
+
+def resume(path: Path, machine: Machine, stream: TextIO, as_json: bool) -> int:
+    """Go on with a training from its last checkpoint, or from its start where it has none."""
+    from nas import cpu
+
+    cpu.prepare()
+    from nas.trainer import session
+    from nas.trainer.data import choose
+    from nas.trainer.devices import make_fabric
+    from nas.trainer.checkpoints import checkpoint_paths
+    from nas.trainer.folder import open_training
+    from nas.trainer.init import initial_weights
+
+    folder = open_training(path)
+    options = machine.options()
+    if folder.finished:
+        return _say(folder, folder.result(), stream, as_json)
+    data = choose(session.open_data(folder.record["data"], folder.architecture, folder.recipe))
+    session.check_same_data(folder, data)
+    weights = None
+    source = folder.record.get("init_from")
+    if source is not None and not checkpoint_paths(folder.path):
+        _, weights = initial_weights(source["path"], source["weights"], folder.architecture)
+    fabric = make_fabric(options.device, folder.recipe.precision)
+    with _held(folder, fabric.is_global_zero):
+        return _run(folder, data, options, stream, as_json, weights, fabric, None)
+
+
+def _run(
+    folder: TrainingFolder,
+    data: Any,
+    options: Options,
+    stream: TextIO,
+    as_json: bool,
+    weights: Any,
+    fabric: Any,
+    carried: Candidate | None,
+) -> int:
+    from nas.search import Stop
+    from nas.trainer import session
+
+    stop = Stop(
+        lambda text: print("stopping after this update; Ctrl-C again stops now", file=stream, flush=True)
+    )
+    with stop.listening():
+        result = session.run(folder, data, options, stream, weights, lambda: stop.asked, fabric, carried)
+    if result is None:
+        print(f"interrupted; go on with: nas-train --resume {folder.path}", file=stream)
+        return 130
+    return _say(folder, result, stream, as_json) if fabric.is_global_zero else 0
+
+
+@contextmanager
+def _held(folder: TrainingFolder, here: bool) -> Iterator[None]:
+    """The folder's lock, in the first process."""
+    if not here:
+        yield
+        return
+    with folder.locked():
+        yield
+
+
+def _notes(named: Architecture, arch: Architecture, data: Any, recipe: Recipe) -> list[str]:
+    found = data.describe()
+    notes = [
+        f"{found['name']}: {found['train_images']} images to train, {found['validation_images']} to validate "
+        f"({found['validation_split']}), {found['classes']} classes, at {arch.resolution}×{arch.resolution}",
+        f"{arch.name or arch.id}: {arch.parameters() / 1e6:.2f} M parameters, "
+        f"{arch.multiply_adds() / 1e6:.0f} M multiply-adds, {recipe.epochs} epochs",
+    ]
+    if arch.id != named.id:
+        notes.append(
+            f"fitted to the data: {arch.classes} classes, {arch.channels_in} channels, "
+            f"{arch.resolution}×{arch.resolution} (was {named.classes}, {named.channels_in}, "
+            f"{named.resolution}×{named.resolution})"
+        )
+    if data.source.own_size < arch.resolution:
+        size = data.source.own_size
+        notes.append(
+            f"the images are about {size} pixels and are enlarged; --resolution {size} would train at their size"
+        )
+    return notes
+
+
+def _say(folder: TrainingFolder, result: dict[str, Any], stream: TextIO, as_json: bool) -> int:
+    from nas.progress import percent
+
+    files = [
+        path for path in sorted(folder.path.iterdir()) if path.is_file() and not path.name.startswith(".")
+    ]
+    test = result.get("test")
+    lines = [
+        f"validation {percent(result['validation']['top1'])} top-1, {percent(result['validation']['top5'])} top-5 "
+        f"on {result['validation']['images']} images after {result['epochs']} epochs ({result['weights']})",
+        f"test {percent(test['top1'])} top-1, {percent(test['top5'])} top-5 on {test['images']} images, "
+        "used once, after the last epoch"
+        if test
+        else "no test split: the accuracy is that of the validation images",
+        *(
+            [
+                f"{result['unreadable_images']} unreadable images left out, the first: {result['unreadable'][0]}"
+            ]
+            if result.get("unreadable_images")
+            else []
+        ),
+        f"in {folder.path}: {', '.join(path.name for path in files)}",
+        f"next: nas-export {folder.path} --format onnx,torch --out mynet",
+    ]
+    print("\n".join(lines), file=stream, flush=True)
+    if as_json:
+        json.dump(
+            {**result, "folder": str(folder.path), "files": [str(path) for path in files]},
+            sys.stdout,
+            indent=2,
+        )
+        print()
+    return 0
+
+
+def _only(given: list[str]) -> str:
+    if len(given) != 1:
+        raise InputError(
+            f"got {' '.join(given)}; expected one CANDIDATE"
+            if given
+            else "Missing argument 'CANDIDATE'; for example mnasnet-a1, or a search's run folder"
+        )
+    return given[0]

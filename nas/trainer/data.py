@@ -1,0 +1,128 @@
+"""What a full training trains and validates on: which images, at which size, how they are normalised."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from candidates.errors import InputError
+from nas.data.source import TEST, TRAIN, VALIDATION, Source
+from nas.data.split import stratified
+from nas.trainer.order import Indices
+
+HELD_OUT = 0.1  # of the training images, where there is no validation split
+_LOOKED_AT = 1024  # images that mean and deviation are taken from
+_BORDER = 32  # the reference evaluates the middle S / (S + 32) of an image
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes the network's input: the middle square, resized, channels normalised.
+
+    `crop` is the square's side as a fraction of the shorter side; pixels are scaled to 0–1 before `mean` is
+    subtracted and `std` divided by.
+    """
+
+    size: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop: float = 1.0
+    interpolation: str = "bilinear"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "size": self.size,
+            "channels": self.channels,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "crop": self.crop,
+            "interpolation": self.interpolation,
+        }
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """A source with the images that are trained on and those held out; `held_split` is where these are."""
+
+    source: Source
+    train: Indices
+    held_split: str
+    held: Indices
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """A name for each label."""
+        return self.source.class_names
+
+    @property
+    def fingerprint(self) -> int:
+        """Tells whether a resumed training has the images that it began with."""
+        parts = [np.ascontiguousarray(self.source.labels[split]) for split in (TRAIN, self.held_split)]
+        return zlib.crc32(b"".join([*(p.tobytes() for p in parts), self.held.tobytes()]))
+
+    def describe(self) -> dict[str, Any]:
+        """What an accuracy on these images has to be reported with."""
+        where = "val" if self.held_split == VALIDATION else f"{HELD_OUT:.0%} held out of the training images"
+        return {
+            "name": self.source.name,
+            "classes": len(self.classes),
+            "train_images": len(self.train),
+            "validation_images": len(self.held),
+            "validation_split": where,
+        }
+
+
+def choose(source: Source) -> TrainingData:
+    """Hold out a validation split where the source has none: always the same images of a data set."""
+    labels = source.labels[TRAIN]
+    counts = np.bincount(labels, minlength=len(source.class_names))
+    if len(counts) < 2:
+        raise InputError(f"{source.name} has {len(counts)} class; expected at least 2")
+    if counts.min() < 2:
+        name = source.class_names[int(counts.argmin())]
+        raise InputError(
+            f"{source.name}: class {name} has {counts.min()} training images; expected at least 2"
+        )
+    if VALIDATION in source.labels and len(source.labels[VALIDATION]):
+        return TrainingData(
+            source, np.arange(len(labels)), VALIDATION, np.arange(len(source.labels[VALIDATION]))
+        )
+    held = stratified(labels, max(1, round(HELD_OUT * len(labels))), np.random.default_rng(0))
+    return TrainingData(source, np.setdiff1d(np.arange(len(labels)), held), TRAIN, held)
+
+
+def test_indices(source: Source) -> Indices:
+    """All of the test split; empty where there is none."""
+    return np.arange(len(source.labels.get(TEST, ())))
+
+
+def measure_pixels(data: TrainingData, size: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation per channel of training images at `size`, pixels scaled to 0–1."""
+    labels = data.source.labels[TRAIN][data.train]
+    some = data.train[stratified(labels, _LOOKED_AT, np.random.default_rng(0))]
+    pixels, problems = data.source.fetch(TRAIN, some, size)
+    bad = {int(problem.partition(":")[0]) for problem in problems}
+    if len(bad) > data.source.unreadable_allowed * len(some):
+        raise InputError(
+            f"{data.source.name}: {len(bad)} of {len(some)} images cannot be read, more than "
+            f"{data.source.unreadable_allowed:.0%}; the first is {problems[0].partition(': ')[2]}"
+        )
+    good = np.delete(pixels, sorted(bad), axis=0).astype(np.float64) / 255
+    mean, std = good.mean((0, 2, 3)), good.std((0, 2, 3))
+    return tuple(round(float(m), 6) for m in mean), tuple(round(max(float(s), 1 / 255), 6) for s in std)
+
+
+def eval_crop(fraction: float | None, size: int) -> float:
+    """The recipe's evaluation crop; None is the reference's."""
+    return size / (size + _BORDER) if fraction is None else fraction
+
+
+def normalisation_of(values: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation from what `Preprocessing.to_dict` gave."""
+    return tuple(values["mean"]), tuple(values["std"])

@@ -1,0 +1,131 @@
+"""A training's folder: what is in it, and that only one training works in it at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from candidates import Architecture, checks
+from candidates.errors import InputError
+from candidates.files import expanded, made_folders, read_text, write_text
+from nas.trainer import recipe as recipes
+from nas.trainer.recipe import Recipe
+
+FORMAT = 1
+RECORD, RECIPE, ARCHITECTURE = "training.json", "recipe.yaml", "architecture.json"
+WEIGHTS, METRICS, RESULT, CANDIDATE = "model.safetensors", "metrics.csv", "result.json", "candidate.json"
+_TEXTS = ("data", "candidate")
+
+
+@dataclass(frozen=True)
+class TrainingFolder:
+    """A training's folder at `path`; `record` is what training.json holds."""
+
+    path: Path
+    record: Mapping[str, Any]
+    recipe: Recipe
+    architecture: Architecture
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training has come to its end."""
+        return (self.path / RESULT).is_file() and (self.path / WEIGHTS).is_file()
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes' names."""
+        return list(self.record["classes"])
+
+    @property
+    def seed(self) -> int:
+        """What decides every random draw."""
+        return int(self.record["seed"])
+
+    def write_json(self, name: str, values: Mapping[str, Any]) -> None:
+        """Write a file of the folder in one step."""
+        write_text(self.path / name, json.dumps(values, indent=2) + "\n")
+
+    def result(self) -> dict[str, Any]:
+        """What result.json holds."""
+        return checks.parsed_json(str(self.path / RESULT), read_text(self.path / RESULT))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder; raises InputError where another training holds it. Freed when the process ends."""
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(f"{self.path} is in use by another training; wait for it or stop it") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def check_free(path: Path) -> None:
+    """Raise InputError unless a new training can be put at `path`."""
+    if path.exists() and (not path.is_dir() or any(f.name != ".lock" for f in path.iterdir())):
+        there = (path / RECORD).exists()
+        hint = f"go on with it by nas-train --resume {path}" if there else "choose another --out"
+        raise InputError(f"{path} exists already; {hint}")
+
+
+def create(path: Path, record: Mapping[str, Any], recipe: Recipe, arch: Architecture) -> TrainingFolder:
+    """Make the folder with recipe.yaml, architecture.json and, last, training.json."""
+    check_free(path)
+    folder = TrainingFolder(path, {"format": FORMAT, "id": arch.id, **record}, recipe, arch)
+    with made_folders(path):
+        write_text(path / RECIPE, recipe.to_yaml())
+        arch.save(path / ARCHITECTURE)
+        folder.write_json(RECORD, folder.record)
+    return folder
+
+
+def is_training(path: Path) -> bool:
+    """Whether `path` is a training's folder."""
+    return (path / RECORD).is_file()
+
+
+def open_training(text: str | Path) -> TrainingFolder:
+    """An existing training's folder; raises InputError for anything else, a newer format included."""
+    path = expanded("the training folder", text)
+    if not is_training(path):
+        raise InputError(
+            f"{path} is not a training folder: it has no {RECORD}; give the --out of a nas-train"
+        )
+    where = str(path / RECORD)
+    record = checks.parsed_json(where, read_text(path / RECORD))
+    checks.format_number(where, record, FORMAT)
+    for name in _TEXTS:
+        checks.text(f"{where}: {name}", record.get(name))
+    checks.integer(f"{where}: seed", record.get("seed"), 0)
+    for label in checks.sequence(f"{where}: classes", record.get("classes")):
+        checks.text(f"{where}: a class", label)
+    _check_preprocessing(where, record)
+    arch = Architecture.load(path / ARCHITECTURE)
+    if arch.id != record.get("id"):
+        raise InputError(
+            f"{path / ARCHITECTURE} has the id {arch.id}, but {where} says {checks.shown(record.get('id'))}"
+        )
+    return TrainingFolder(path, record, recipes.load(str(path / RECIPE)), arch)
+
+
+def _check_preprocessing(where: str, record: Mapping[str, object]) -> None:
+    values = checks.mapping(f"{where}: preprocessing", record.get("preprocessing"))
+    channels = checks.integer(f"{where}: channels", values.get("channels"), 1, 3)
+    checks.integer(f"{where}: size", values.get("size"))
+    checks.number(f"{where}: crop", values.get("crop"), 0.0, 1.0)
+    checks.one_of(f"{where}: interpolation", values.get("interpolation"), ("bilinear", "bicubic"))
+    for name in ("mean", "std"):
+        numbers = checks.sequence(f"{where}: {name}", values.get(name))
+        if len(numbers) != channels:
+            raise InputError(f"{where}: {name} has {len(numbers)} numbers; expected {channels}")
+        for number in numbers:
+            checks.number(f"{where}: {name}", number)

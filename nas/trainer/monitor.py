@@ -1,0 +1,183 @@
+"""What a training shows and writes while it runs: a bar or plain lines, metrics.csv, TensorBoard's events."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from typing import TYPE_CHECKING, Any, TextIO
+
+import torch
+
+from candidates.files import write_text
+from nas.progress import percent
+from nas.trainer.folder import METRICS
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+    from torch.utils.tensorboard import SummaryWriter
+
+    from nas.trainer.loop import Training
+
+COLUMNS = (
+    "epoch",
+    "step",
+    "lr",
+    "train_loss",
+    "validation_loss",
+    "validation_accuracy",
+    "validation_top5",
+    "images_per_second",
+    "ms_per_step",
+    "seconds",
+)
+_EVERY = 50  # updates between two points of TensorBoard's curves
+
+
+class Monitor:
+    """Follows one training in its first process; in the others it says and writes nothing."""
+
+    def __init__(self, stream: TextIO | None, tensorboard: bool = True) -> None:
+        self._stream, self._tensorboard = stream, tensorboard and stream is not None
+        self._writer: SummaryWriter | None = None
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._started = self._images = self._updates = self._planned = 0.0
+        self._spent = 0.0
+
+    def note(self, text: str) -> None:
+        """Print a sentence."""
+        if self._stream is not None:
+            print(text, file=self._stream, flush=True)
+
+    def begin(self, training: Training, planned: int) -> None:
+        """An epoch begins, or is gone on with."""
+        here = training.position
+        self._started, self._images, self._updates = time.perf_counter(), 0, 0
+        self._planned = planned - here.updates
+        if self._stream is not None and self._stream.isatty():
+            self._show_bar(here.epoch, training.recipe.epochs, planned, here.updates)
+
+    def update(self, training: Training, images: int) -> None:
+        """An update is done."""
+        self._images += images
+        self._updates += 1
+        if self._bar is not None and self._task is not None:
+            speed = f"{self._images / (time.perf_counter() - self._started):.0f} images/s"
+            self._bar.update(self._task, advance=1, speed=speed)
+        writer = self._events(training)
+        if writer is not None and training.position.step % _EVERY == 0:
+            step = training.position.step
+            writer.add_scalar("learning rate", training.optimizer.param_groups[0]["lr"], step)
+            if training.position.losses:
+                writer.add_scalar("loss/train", training.position.losses[-1], step)
+
+    def speed(self) -> dict[str, float]:
+        """Images per second, milliseconds for an update and seconds of the epoch so far, validation left out."""
+        self._hide_bar()
+        self._spent = time.perf_counter() - self._started
+        return {
+            "images_per_second": round(self._images / self._spent, 2),
+            "ms_per_step": round(1000 * self._spent / max(1, self._updates), 3),
+            "seconds": round(self._spent, 3),
+        }
+
+    def epoch(self, training: Training, history: list[dict[str, Any]]) -> None:
+        """An epoch is done and its checkpoint written."""
+        if self._stream is None:
+            return
+        write_text(training.folder.path / METRICS, _csv(history))
+        row = history[-1]
+        left = (training.recipe.epochs - row["epoch"]) * (time.perf_counter() - self._started)
+        self.note(
+            f"epoch {row['epoch']:>3}/{training.recipe.epochs}  loss {row['train_loss']:.4f}  "
+            f"validation {percent(row['validation_accuracy']):>8} (loss {row['validation_loss']:.4f})  "
+            f"lr {row['lr']:.3g}  {row['images_per_second']:.0f} images/s  {row['ms_per_step']:.3g} ms/step  "
+            f"left {_duration(left)}"
+        )
+        writer = self._events(training)
+        if writer is not None:
+            self._write_events(writer, training, row)
+
+    def first_images(self, training: Training, inputs: torch.Tensor) -> None:
+        """Show the network's first inputs, as augmented, in TensorBoard."""
+        writer = self._events(training)
+        if writer is not None:
+            images = inputs[:64].float().cpu()
+            low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
+            writer.add_images("training images", (images - low) / (high - low).clamp(min=1e-6), 0)
+
+    def confusion(self, training: Training, counts: torch.Tensor) -> None:
+        """Show how often each class (row) was taken for each (column) in TensorBoard."""
+        writer = self._events(training)
+        if writer is not None:
+            shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
+            scale = max(1, 256 // len(counts))
+            image = shares.float().repeat_interleave(scale, 0).repeat_interleave(scale, 1)
+            writer.add_image("confusion matrix", image[None], training.position.step)
+
+    def close(self) -> None:
+        """End what is open."""
+        self._hide_bar()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _write_events(self, writer: SummaryWriter, training: Training, row: dict[str, Any]) -> None:
+        for name in ("validation_accuracy", "validation_top5", "validation_loss", "images_per_second"):
+            writer.add_scalar(name.replace("_", "/", 1), row[name], row["step"])
+        for name, weights in training.network.named_parameters():
+            if weights.ndim > 1:
+                writer.add_histogram(name, weights.detach().float().cpu(), row["step"])
+
+    def _events(self, training: Training) -> SummaryWriter | None:
+        if not self._tensorboard:
+            return None
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            # What a killed training wrote after its last checkpoint is purged.
+            self._writer = SummaryWriter(
+                str(training.folder.path / "tensorboard"), purge_step=training.position.step + 1
+            )
+        return self._writer
+
+    def _show_bar(self, epoch: int, epochs: int, planned: int, done: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn(f"epoch {epoch + 1}/{epochs}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(),
+            console=Console(file=self._stream),
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=planned, completed=done, speed="")
+        self._bar.start()
+
+    def _hide_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def _csv(history: list[dict[str, Any]]) -> str:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(history)
+    return file.getvalue()
+
+
+def _duration(seconds: float) -> str:
+    if seconds <= 0:
+        return "—"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )

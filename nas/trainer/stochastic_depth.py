@@ -1,0 +1,37 @@
+"""Stochastic depth (arXiv 1603.09382): a residual branch is left out of some images while training."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def attach(network: nn.Module, rate: float) -> int:
+    """Drop residual branches, the last with probability `rate` and earlier ones less, in proportion.
+
+    A branch is what a layer adds to its `shortcut`: its `project` or `conv` convolution. What is kept is
+    scaled by 1 / (1 − probability). Returns how many branches there are. The draws are torch's global ones.
+    """
+    branches: list[nn.Module] = [
+        getattr(layer, "project", None) or layer.get_submodule("conv")
+        for layer in network.modules()
+        if isinstance(getattr(layer, "shortcut", None), nn.Module)
+    ]
+    for number, branch in enumerate(branches, start=1):
+        probability = rate * number / len(branches)
+        if probability > 0:
+            branch.register_forward_hook(_Drop(probability))
+    return len(branches)
+
+
+class _Drop:
+    """A forward hook that zeroes whole images of a branch's output while the branch is in training mode."""
+
+    def __init__(self, probability: float) -> None:
+        self._kept = 1 - probability
+
+    def __call__(self, branch: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if not branch.training:
+            return output
+        mask = torch.empty(len(output), 1, 1, 1, device=output.device).bernoulli_(self._kept)
+        return output * (mask / self._kept).to(output.dtype)
