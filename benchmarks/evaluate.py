@@ -21,7 +21,7 @@ import torch  # noqa: E402
 
 import latency  # noqa: E402
 from candidates import Architecture, build, zoo  # noqa: E402
-from candidates.export import export_onnx  # noqa: E402
+from candidates.export.onnx_file import write_onnx  # noqa: E402
 from candidates.onnx_writer import onnx_model  # noqa: E402
 
 
@@ -92,7 +92,8 @@ def _speed(arch: Architecture, folder: Path, pairs: int) -> None:
 
 def _agreement(arch: Architecture, folder: Path, pairs: int) -> None:
     """Alternating measurements of the direct and the exported graph."""
-    exported = export_onnx(arch, build(arch).eval(), folder).path
+    exported = folder / "exported.onnx"
+    write_onnx(arch, build(arch).eval(), exported)
     ratios = []
     print("pair   direct ms   exported ms   ratio")
     for pair in range(pairs):

@@ -17,7 +17,7 @@ from pathlib import Path
 import typer
 
 import latency
-from candidates.export import export
+from candidates.export import export, load_network
 from nas.find_candidate import find_candidate
 
 _WRITE = """
@@ -33,7 +33,7 @@ def main(run: str, pairs: int = 7) -> None:
     arch = found.architecture
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "net"
-        export(arch, None, ["torch"], folder, {})
+        export(arch, load_network(arch, None), ["torch"], folder)
         code = _WRITE.format(shape=(1, arch.channels_in, arch.resolution, arch.resolution))
         command = [sys.executable, "-I", "-W", "ignore", "-c", code]
         subprocess.run(command, cwd=folder, check=True, capture_output=True)

@@ -27,6 +27,26 @@ class Layer:
     squeeze: int = 0
     skip: str = "none"
 
+    def words(self) -> str:
+        """The layer in a few words, for people."""
+        if self.operation == "classifier":
+            return "mean, linear"
+        words = [f"{self.operation} {self.kernel}×{self.kernel}"]
+        if self.operation == "mbconv":
+            words.append(f"via {self.expanded} channels")
+        if self.squeeze:
+            words.append(f"squeeze-and-excite {self.squeeze}")
+        if self.stride != (1, 1):
+            words.append(
+                f"stride {self.stride[0]}"
+                + (f"×{self.stride[1]}" if self.stride[0] != self.stride[1] else "")
+            )
+        if self.activation != "none":
+            words.append(self.activation)
+        if self.skip != "none":
+            words.append(f"{self.skip} skip")
+        return ", ".join(words)
+
 
 def block_layers(block: Block, arriving: int | None = None) -> Iterator[Layer]:
     """The layers of `block`; `arriving` is the channels that reach it where they differ from those declared.

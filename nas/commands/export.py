@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nas.commands.app import new_app, run
 
+if TYPE_CHECKING:
+    from candidates.export import Exported
+
 app = new_app()
+FORMATS = ("torch", "onnx", "onnx-int8", "tflite", "tflite-int8", "tflite-int8-weights")
 
 
 def main() -> None:
@@ -19,60 +23,107 @@ def main() -> None:
     run(app, "nas-export")
 
 
-@app.command(epilog="Example: nas-export runs/cifar --format onnx,torch --out mynet")
+@app.command(
+    epilog="Example: nas-export trained/ --format torch,onnx,tflite-int8 --calibrate photos/ --out dist"
+)
 def export(
     candidate: Annotated[
         str,
         typer.Argument(help="A zoo name, a candidate's JSON, a run folder (its best) or a training folder."),
     ],
     out: Annotated[Path, typer.Option(help="The folder that is written to.")],
-    formats: Annotated[str, typer.Option("--format", help="torch, onnx, or both.")] = "onnx,torch",
+    formats: Annotated[
+        str, typer.Option("--format", help=f"One or more of {', '.join(FORMATS)}.")
+    ] = "onnx,torch",
+    calibrate: Annotated[
+        str | None,
+        typer.Option(help="Images to quantise with and to check the files on: as nas-search's --data."),
+    ] = None,
+    max_drop: Annotated[
+        float, typer.Option(help="Points of top-1 that an int8 file may lose.", min=0.0, max=100.0)
+    ] = 1.0,
+    float_io: Annotated[
+        bool, typer.Option("--float-io", help="tflite-int8 takes and gives float32 instead of int8.")
+    ] = False,
+    measure: Annotated[
+        str | None, typer.Option(help="Measure the files on this device (cpu, …) for the model card.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Write a candidate as files that run without this toolkit."""
-    from candidates import checks
     from candidates.errors import InputError
     from candidates.files import check_folder, expanded
     from nas.find_candidate import find_candidate, find_weights
 
-    wanted = [part.strip() for part in formats.split(",") if part.strip()]
-    if not wanted:
-        raise InputError(f"--format is {formats!r}; expected torch, onnx or both")
-    for name in wanted:
-        checks.one_of("--format", name, ("torch", "onnx"))
+    wanted = _formats(formats)
     out = expanded("--out", out)
     check_folder("--out", out)
     found = find_candidate(candidate)
     weights = find_weights(candidate)
     if weights is not None and weights.parent.resolve() == out.resolve():
         raise InputError(f"--out {out} is the folder that is exported; choose another")
+    if calibrate is None and (quantised := [name for name in wanted if "int8" in name]):
+        raise InputError(
+            f"--format {','.join(quantised)} needs real images; name a data set of the network's classes with "
+            "--calibrate"
+        )
 
     from nas import cpu
 
     cpu.prepare()
-    from candidates.export import export as write
+    from nas.packing import Packing, pack
 
     untrained = weights is None
-    details: dict[str, Any] = {"weights": "untrained (seed 0)" if untrained else f"from {weights}"}
-    if found.latency_ms is not None and found.measurement:
-        details["latency"] = (
-            f"{found.latency_ms:.3g} ms on {found.measurement.get('device')}, "
-            f"{found.measurement.get('runtime')} {found.measurement.get('runtime_version')}, "
-            f"{found.measurement.get('threads')} thread(s)"
-        )
-    written = write(found.architecture, weights, wanted, out, details)
+    packing = Packing(wanted, out, calibrate, max_drop / 100, float_io, measure)
+    written = pack(found, weights, packing)
     if as_json:
-        files = [{"format": w.format, "path": str(w.path), "difference": w.difference} for w in written]
+        files = [_described(item) for item in written]
         json.dump({"id": found.architecture.id, "untrained": untrained, "files": files}, sys.stdout, indent=2)
         print()
         return
     for item in written:
-        check = "" if item.difference is None else f"  (differs from PyTorch by {item.difference:.1g})"
-        print(f"{item.path}{check}")
+        print(f"{item.path}{_said(item)}")
+    print(f"{out / 'README.md'}  (the model card), preprocessing.json")
     if untrained:
         print(
             "the weights are untrained (seed 0): a search ranks architectures, training them in full comes after"
         )
+
+
+def _formats(text: str) -> list[str]:
+    from candidates import checks
+    from candidates.errors import InputError
+
+    wanted = [part.strip() for part in text.split(",") if part.strip()]
+    if not wanted:
+        raise InputError(f"--format is {text!r}; expected one or more of {', '.join(FORMATS)}")
+    for name in wanted:
+        checks.one_of("--format", name, FORMATS)
+    return wanted
+
+
+def _described(item: Exported) -> dict[str, object]:
+    check = item.check
+    found: dict[str, object] = {"format": item.format, "path": str(item.path)}
+    if check is not None:
+        found["difference"] = check.difference
+        found["compared_on"] = {"images": check.images, "source": check.source}
+        if check.top1 is not None:
+            found |= {"top1": check.top1, "float_top1": check.float_top1, "agreement": check.agreement}
+    return found
+
+
+def _said(item: Exported) -> str:
+    check = item.check
+    if check is None:
+        return ""
+    if check.difference is not None:
+        return f"  (differs from PyTorch by {check.difference:.1g})"
+    assert check.drop is not None
+    return (
+        f"  (top-1 {check.top1:.2%} on {check.images} images, PyTorch {check.float_top1:.2%}: "
+        f"{100 * check.drop:+.2f} points lost)"
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ ARCH = zoo.load("mnasnet-small").for_input(resolution=32, channels_in=1, classes
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("export") / "net"
-    export(ARCH, None, ["torch", "onnx"], out, {"weights": "untrained"})
+    export(ARCH, load_network(ARCH, None), ["torch", "onnx"], out)
     return out
 
 
@@ -95,9 +95,9 @@ def test_a_failed_export_leaves_what_was_there(
     out = tmp_path / "net"
     shutil.copytree(folder, out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    monkeypatch.setattr("candidates.export.TOLERANCE", -1.0)
+    monkeypatch.setattr("candidates.export.checking.TOLERANCE", -1.0)
     with pytest.raises(RuntimeError, match="was not kept"):
-        export(zoo.load("mnasnet-small"), None, ["torch", "onnx"], out, {})
+        export(ARCH, load_network(ARCH, None), ["torch", "onnx"], out)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["net"]
 
@@ -105,5 +105,5 @@ def test_a_failed_export_leaves_what_was_there(
 def test_files_of_somebody_elses_project_are_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("mine")
     with pytest.raises(InputError, match=r"README\.md exists and is not an earlier export's"):
-        export(ARCH, None, ["torch"], tmp_path, {})
+        export(ARCH, load_network(ARCH, None), ["torch"], tmp_path)
     assert (tmp_path / "README.md").read_text() == "mine"

@@ -395,7 +395,7 @@ def test_export_refuses(refused, run_folder, tmp_path):
         (["--out", "file"], "--out file: file is a file; expected a folder"),
         (["--out", "file/below"], "--out file/below: .*file is a file; expected a folder"),
         (["--out", "made", "--format", "onyx"], r"--format is 'onyx'; .*did you mean onnx\?"),
-        (["--out", "made", "--format", ","], "--format is ','; expected torch, onnx or both"),
+        (["--out", "made", "--format", ","], "--format is ','; expected one or more of torch, onnx, "),
     ]:
         refused(words, "nas-export", "mnasnet-a1", *options)
 
