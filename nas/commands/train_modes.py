@@ -87,12 +87,13 @@ def resolved_recipe(wanted: Wanted) -> Recipe:
     """The recipe with what the command line changes."""
     from nas.trainer import recipe as recipes
 
-    recipe = recipes.overridden(recipes.load(wanted.recipe), wanted.settings)
-    changes = {"epochs": wanted.epochs, "batch": wanted.global_batch}
-    for option, value in (("--epochs", wanted.epochs), ("--global-batch", wanted.global_batch)):
-        if value is not None:
-            checks.integer(option, value, 1 if option == "--epochs" else 2, 1_000_000)
-    return recipe.with_values({name: value for name, value in changes.items() if value is not None})
+    recipe = recipes.load(wanted.recipe)
+    if wanted.epochs is not None:
+        recipe = recipes.shortened(recipe, checks.integer("--epochs", wanted.epochs, 1, 1_000_000))
+    if wanted.global_batch is not None:
+        batch = checks.integer("--global-batch", wanted.global_batch, 2, 1_000_000)
+        recipe = recipe.with_values({"batch": batch})
+    return recipes.overridden(recipe, wanted.settings)
 
 
 def show(wanted: Wanted) -> int:
@@ -159,9 +160,9 @@ def resume(path: Path, machine: Machine, stream: TextIO, as_json: bool) -> int:
 
     cpu.prepare()
     from nas.trainer import session
+    from nas.trainer.checkpoints import checkpoint_paths
     from nas.trainer.data import choose
     from nas.trainer.devices import make_fabric
-    from nas.trainer.checkpoints import checkpoint_paths
     from nas.trainer.folder import open_training
     from nas.trainer.init import initial_weights
 

@@ -55,28 +55,33 @@ def square(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """Width and height after EXIF's orientation, without decoding."""
     width, height = image.size
-    turned = image.getexif().get(_ORIENTATION) in _TURNED
-    return (height, width) if turned else (width, height)
+    return (height, width) if _turned(image) else (width, height)
+
+
+def _turned(image: Image.Image) -> bool:
+    return image.getexif().get(_ORIENTATION) in _TURNED
 
 
 def cropped(image: Image.Image, box: Box, size: int, channels: int, interpolation: str) -> NDArray[np.uint8]:
     """The part of an opened image inside `box`, resized to C×size×size."""
     mode = _mode(channels)
-    share = min(box[2] - box[0], box[3] - box[1])
-    # Decode no finer than the part needs; turning swaps the sides, so the smaller share holds for both.
-    image.draft(mode, (math.ceil(size / share), math.ceil(size / share)))
+    # A JPEG is decoded at a fraction of its size where that suffices for the part.
+    wanted = (math.ceil(size / (box[2] - box[0])), math.ceil(size / (box[3] - box[1])))
+    image.draft(mode, wanted[::-1] if _turned(image) else wanted)
     upright = _upright(image, mode)
     width, height = upright.size
     pixels = (box[0] * width, box[1] * height, box[2] * width, box[3] * height)
     return _array(upright.resize((size, size), FILTERS[interpolation], box=pixels))
 
 
-def central_box(size: tuple[int, int], fraction: float) -> Box:
-    """The middle square whose side is `fraction` of the shorter side."""
-    width, height = size
-    side = fraction * min(width, height)
+def centre(image: Image.Image, resize: int, size: int, channels: int) -> NDArray[np.uint8]:
+    """The middle C×size×size of an opened image whose shorter side is resized to `resize`."""
+    width, height = upright_size(image)
+    side = min(width, height)
     left, top = (width - side) / 2 / width, (height - side) / 2 / height
-    return (left, top, 1 - left, 1 - top)
+    pixels = cropped(image, (left, top, 1 - left, 1 - top), resize, channels, "bilinear")
+    start = (resize - size) // 2
+    return pixels[:, start : start + size, start : start + size]
 
 
 def random_box(

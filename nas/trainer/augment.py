@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from candidates.preprocessing import Preprocessing
 from nas.augment import crop_flip
 from nas.trainer import draws
-from nas.trainer.data import Preprocessing
 from nas.trainer.erasing import erased
 from nas.trainer.loading import Batch
 from nas.trainer.randaugment import randaugmented
@@ -21,9 +21,11 @@ class Augmenter:
 
     def __init__(self, recipe: Recipe, preprocessing: Preprocessing, seed: int, device: torch.device) -> None:
         self._recipe, self._seed = recipe, seed
-        self._padding = round(recipe.crop_padding * preprocessing.size) if recipe.crop == "padded" else 0
+        self._padding = (
+            round(recipe.crop_padding * preprocessing.resolution) if recipe.crop == "padded" else 0
+        )
         # Photographs stand being mirrored; grayscale images are often of writing, which does not.
-        self._flip = preprocessing.channels == 3 if recipe.flip == "auto" else recipe.flip == "true"
+        self._flip = len(preprocessing.mean) == 3 if recipe.flip == "auto" else recipe.flip == "true"
         self.normalise = Normaliser(preprocessing, device)
 
     def __call__(self, batch: Batch, epoch: int) -> Tensor:

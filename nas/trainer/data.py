@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,33 +16,6 @@ from nas.trainer.order import Indices
 HELD_OUT = 0.1  # of the training images, where there is no validation split
 _LOOKED_AT = 1024  # images that mean and deviation are taken from
 _BORDER = 32  # the reference evaluates the middle S / (S + 32) of an image
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How an image becomes the network's input: the middle square, resized, channels normalised.
-
-    `crop` is the square's side as a fraction of the shorter side; pixels are scaled to 0–1 before `mean` is
-    subtracted and `std` divided by.
-    """
-
-    size: int
-    channels: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    crop: float = 1.0
-    interpolation: str = "bilinear"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "size": self.size,
-            "channels": self.channels,
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "crop": self.crop,
-            "interpolation": self.interpolation,
-        }
 
 
 @dataclass(frozen=True)
@@ -118,11 +90,6 @@ def measure_pixels(data: TrainingData, size: int) -> tuple[tuple[float, ...], tu
     return tuple(round(float(m), 6) for m in mean), tuple(round(max(float(s), 1 / 255), 6) for s in std)
 
 
-def eval_crop(fraction: float | None, size: int) -> float:
-    """The recipe's evaluation crop; None is the reference's."""
-    return size / (size + _BORDER) if fraction is None else fraction
-
-
-def normalisation_of(values: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation from what `Preprocessing.to_dict` gave."""
-    return tuple(values["mean"]), tuple(values["std"])
+def resize_of(fraction: float | None, resolution: int) -> int:
+    """What the shorter side is resized to, of which the middle `fraction` is evaluated; None is the reference's."""
+    return resolution + _BORDER if fraction is None else round(resolution / fraction)

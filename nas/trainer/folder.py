@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from candidates import Architecture, checks
+from candidates import Architecture, checks, labels
+from candidates import preprocessing as preprocessing_file
 from candidates.errors import InputError
 from candidates.files import expanded, made_folders, read_text, write_text
+from candidates.preprocessing import Preprocessing
 from nas.trainer import recipe as recipes
 from nas.trainer.recipe import Recipe
 
@@ -29,6 +31,7 @@ class TrainingFolder:
     record: Mapping[str, Any]
     recipe: Recipe
     architecture: Architecture
+    preprocessing: Preprocessing
 
     @property
     def finished(self) -> bool:
@@ -77,13 +80,17 @@ def check_free(path: Path) -> None:
         raise InputError(f"{path} exists already; {hint}")
 
 
-def create(path: Path, record: Mapping[str, Any], recipe: Recipe, arch: Architecture) -> TrainingFolder:
-    """Make the folder with recipe.yaml, architecture.json and, last, training.json."""
+def create(
+    path: Path, record: Mapping[str, Any], recipe: Recipe, arch: Architecture, preprocessing: Preprocessing
+) -> TrainingFolder:
+    """Make the folder with recipe, architecture, preprocessing and labels; last, training.json."""
     check_free(path)
-    folder = TrainingFolder(path, {"format": FORMAT, "id": arch.id, **record}, recipe, arch)
+    folder = TrainingFolder(path, {"format": FORMAT, "id": arch.id, **record}, recipe, arch, preprocessing)
     with made_folders(path):
         write_text(path / RECIPE, recipe.to_yaml())
         arch.save(path / ARCHITECTURE)
+        folder.write_json(preprocessing_file.FILE, preprocessing.to_dict())
+        write_text(path / labels.FILE, labels.labels_text(folder.classes))
         folder.write_json(RECORD, folder.record)
     return folder
 
@@ -108,24 +115,10 @@ def open_training(text: str | Path) -> TrainingFolder:
     checks.integer(f"{where}: seed", record.get("seed"), 0)
     for label in checks.sequence(f"{where}: classes", record.get("classes")):
         checks.text(f"{where}: a class", label)
-    _check_preprocessing(where, record)
     arch = Architecture.load(path / ARCHITECTURE)
     if arch.id != record.get("id"):
         raise InputError(
             f"{path / ARCHITECTURE} has the id {arch.id}, but {where} says {checks.shown(record.get('id'))}"
         )
-    return TrainingFolder(path, record, recipes.load(str(path / RECIPE)), arch)
-
-
-def _check_preprocessing(where: str, record: Mapping[str, object]) -> None:
-    values = checks.mapping(f"{where}: preprocessing", record.get("preprocessing"))
-    channels = checks.integer(f"{where}: channels", values.get("channels"), 1, 3)
-    checks.integer(f"{where}: size", values.get("size"))
-    checks.number(f"{where}: crop", values.get("crop"), 0.0, 1.0)
-    checks.one_of(f"{where}: interpolation", values.get("interpolation"), ("bilinear", "bicubic"))
-    for name in ("mean", "std"):
-        numbers = checks.sequence(f"{where}: {name}", values.get(name))
-        if len(numbers) != channels:
-            raise InputError(f"{where}: {name} has {len(numbers)} numbers; expected {channels}")
-        for number in numbers:
-            checks.number(f"{where}: {name}", number)
+    preprocessing = Preprocessing.load(path / preprocessing_file.FILE)
+    return TrainingFolder(path, record, recipes.load(str(path / RECIPE)), arch, preprocessing)

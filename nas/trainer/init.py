@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from candidates import Architecture, build, checks
+from candidates import Architecture, build, checks, preprocessing
 from candidates.errors import InputError
-from candidates.files import expanded, read_text
+from candidates.files import expanded
 from candidates.network import read_safetensors
 from nas.trainer import checkpoints
-from nas.trainer.folder import RECORD, WEIGHTS, is_training, open_training
+from nas.trainer.folder import WEIGHTS, is_training, open_training
 
 KINDS = ("ema", "plain")
 Weights = dict[str, torch.Tensor]
@@ -91,10 +90,8 @@ def _of_checkpoint(path: Path, kind: str, architecture_id: str | None) -> Weight
 
 def _normalisation(path: Path, arch: Architecture) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Weights go with the normalisation they were trained with, where that is known and has the channels."""
-    folder = next((p for p in (path, *path.parents[:2]) if (p / RECORD).is_file()), None)
+    folder = next((p for p in (path, *path.parents[:2]) if (p / preprocessing.FILE).is_file()), None)
     if folder is None:
         return None
-    values = json.loads(read_text(folder / RECORD)).get("preprocessing", {})
-    if values.get("channels") != arch.channels_in:
-        return None
-    return tuple(values["mean"]), tuple(values["std"])
+    found = preprocessing.Preprocessing.load(folder / preprocessing.FILE)
+    return (found.mean, found.std) if len(found.mean) == arch.channels_in else None

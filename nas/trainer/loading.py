@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from nas.data.reading import UNREADABLE, central_box, cropped, no_warnings, random_box, upright_size
+from candidates.preprocessing import Preprocessing
+from nas.data.reading import UNREADABLE, centre, cropped, no_warnings, random_box, upright_size
 from nas.data.source import Source
 from nas.trainer import draws
 from nas.trainer.order import Indices
@@ -60,14 +61,13 @@ class Decoded(Dataset[Part]):
         source: Source,
         split: str,
         chosen: Indices,
-        size: int,
+        preprocessing: Preprocessing,
         recipe: Recipe,
-        crop: float,
         seed: int | None,
     ) -> None:
-        self.source, self.split, self.chosen, self.size = source, split, chosen, size
-        self.channels, self.recipe, self.crop, self.seed = source.channels, recipe, crop, seed
-        self._random = seed is not None and recipe.crop == "resized"
+        self.source, self.split, self.chosen, self.recipe, self.seed = source, split, chosen, recipe, seed
+        self.size, self.channels = preprocessing.resolution, source.channels
+        self._resize = self.size if seed is not None else preprocessing.resize
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -96,12 +96,10 @@ class Decoded(Dataset[Part]):
     def _decode(self, epoch: int, index: int) -> NDArray[np.uint8]:
         recipe = self.recipe
         with self.source.opened(self.split, index) as image:
-            if self._random:
-                assert self.seed is not None  # random parts are for training
-                numbers = draws.uniform(self.seed, epoch, np.array([index]), "crop", 4 * _ATTEMPTS)[0]
-                box = random_box(upright_size(image), numbers, recipe.crop_area, recipe.crop_ratio)
-            else:
-                box = central_box(upright_size(image), self.crop)
+            if self.seed is None or recipe.crop != "resized":
+                return centre(image, self._resize, self.size, self.channels)
+            numbers = draws.uniform(self.seed, epoch, np.array([index]), "crop", 4 * _ATTEMPTS)[0]
+            box = random_box(upright_size(image), numbers, recipe.crop_area, recipe.crop_ratio)
             return cropped(image, box, self.size, self.channels, recipe.interpolation)
 
 

@@ -96,7 +96,8 @@ class Recipe:
             )
         if self.warmup_epochs > self.epochs:
             raise InputError(
-                f"warmup_epochs is {self.warmup_epochs:g}; expected at most the {self.epochs} epochs"
+                f"warmup_epochs is {self.warmup_epochs:g}; expected at most the {self.epochs} epochs "
+                "(--epochs shortens it in proportion)"
             )
         if self.batch % self.accumulate:
             raise InputError(
@@ -121,6 +122,11 @@ class Recipe:
         given = dict(values)
         checks.known_keys("the recipe", given, [field.name for field in fields(self)])
         return replace(self, **given)  # type: ignore[arg-type] # __post_init__ checks the values
+
+
+def shortened(recipe: Recipe, epochs: int) -> Recipe:
+    """`recipe` in that many epochs; a warm-up that would take more than a quarter of them takes a quarter."""
+    return replace(recipe, epochs=epochs, warmup_epochs=min(recipe.warmup_epochs, epochs / 4))
 
 
 def names() -> tuple[str, ...]:

@@ -13,13 +13,14 @@ from torch import nn
 from candidates import Architecture, build
 from candidates.errors import InputError, RunError
 from candidates.files import write_bytes
+from candidates.preprocessing import Preprocessing
 from nas.candidate import Candidate
 from nas.data import open_source
 from nas.data.source import SEARCHED, TEST, TRAIN, Source
 from nas.run_folder import versions
 from nas.trainer import checkpoints, stochastic_depth
 from nas.trainer.augment import Augmenter
-from nas.trainer.data import Preprocessing, TrainingData, eval_crop, measure_pixels, test_indices
+from nas.trainer.data import TrainingData, measure_pixels, resize_of, test_indices
 from nas.trainer.devices import make_fabric
 from nas.trainer.ema import Average
 from nas.trainer.folder import CANDIDATE, RESULT, WEIGHTS, TrainingFolder, create
@@ -83,12 +84,13 @@ def new_training(
     init: dict[str, Any] | None = None,
 ) -> TrainingFolder:
     """Make the folder of a training of `arch`, which fits `data`; `init` tells what its weights start from."""
-    if init is not None and init.get("normalisation"):
-        mean, std = init["normalisation"]
+    if init is not None and init["normalisation"] is not None:
+        (mean, std), told = init["normalisation"], "those of the weights that were started from"
     else:
         mean, std = measure_pixels(data, arch.resolution)
-    crop = eval_crop(recipe.eval_crop, arch.resolution)
-    preprocessing = Preprocessing(arch.resolution, arch.channels_in, mean, std, crop, recipe.interpolation)
+        told = f"the training images' of {data.source.name}"
+    resize = resize_of(recipe.eval_crop, arch.resolution)
+    preprocessing = Preprocessing(arch.resolution, resize, mean, std, told)
     record = {
         "candidate": candidate,
         "data": data_name,
@@ -96,17 +98,10 @@ def new_training(
         "data_fingerprint": data.fingerprint,
         "seed": seed,
         "classes": list(data.classes),
-        "preprocessing": preprocessing.to_dict(),
         "init_from": None if init is None else init["from"],
         "versions": versions(),
     }
-    return create(out, record, recipe, arch)
-
-
-def preprocessing_of(folder: TrainingFolder) -> Preprocessing:
-    """How the folder's network wants its images."""
-    values = dict(folder.record["preprocessing"])
-    return Preprocessing(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+    return create(out, record, recipe, arch, preprocessing)
 
 
 def check_same_data(folder: TrainingFolder, data: TrainingData) -> None:
@@ -159,7 +154,6 @@ def prepare(
     optimizer = make_optimizer(network, recipe)
     compiled: Any = torch.compile(network) if recipe.compile else network
     model, stepper = fabric.setup(compiled, optimizer)
-    preprocessing = preprocessing_of(folder)
     training = Training(
         fabric=fabric,
         folder=folder,
@@ -171,7 +165,7 @@ def prepare(
         stepper=stepper,
         average=average,
         plateau=Plateau(recipe.decay_factor, recipe.patience),
-        augment=Augmenter(recipe, preprocessing, folder.seed, fabric.device),
+        augment=Augmenter(recipe, folder.preprocessing, folder.seed, fabric.device),
         train_batches=_batches(training_images(folder, data), options, fabric),
         held_batches=_batches(held_images(folder, data), options, fabric),
         monitor=monitor,
@@ -185,8 +179,7 @@ def prepare(
 
 def training_images(folder: TrainingFolder, data: TrainingData) -> Decoded:
     """The images to train on, as the recipe crops them."""
-    pre = preprocessing_of(folder)
-    return Decoded(data.source, TRAIN, data.train, pre.size, folder.recipe, 1.0, folder.seed)
+    return Decoded(data.source, TRAIN, data.train, folder.preprocessing, folder.recipe, folder.seed)
 
 
 def held_images(folder: TrainingFolder, data: TrainingData) -> Decoded:
@@ -196,8 +189,7 @@ def held_images(folder: TrainingFolder, data: TrainingData) -> Decoded:
 
 def evaluation_images(folder: TrainingFolder, source: Source, split: str, indices: Any) -> Decoded:
     """Images as the network is evaluated on them."""
-    pre = preprocessing_of(folder)
-    return Decoded(source, split, indices, pre.size, folder.recipe, pre.crop, None)
+    return Decoded(source, split, indices, folder.preprocessing, folder.recipe, None)
 
 
 def _batches(images: Decoded, options: Options, fabric: Fabric) -> Batches:
