@@ -75,9 +75,7 @@ class Trainer:
         folder = open_training(self.path / name)
         data = choose(open_source(str(self.data)))
         session.check_same_data(folder, data)
-        options = session.Options(
-            "cpu", workers, tensorboard=False, checkpoint_steps=checkpoint_steps
-        )
+        options = session.Options("cpu", workers, tensorboard=False, checkpoint_steps=checkpoint_steps)
         fabric = make_fabric("cpu", folder.recipe.precision)
         self.said = io.StringIO()
         return session.run(folder, data, options, self.said, stop=stop, fabric=fabric)

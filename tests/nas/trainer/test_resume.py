@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,27 +30,33 @@ EVERYTHING = Recipe(
     clip_norm=5.0,
 )
 PLAIN = {
-    "rmsprop-tf": Recipe(epochs=3, batch=8, optimizer="rmsprop-tf", lr=0.01, schedule="exponential", dropout=0.2),
+    "rmsprop-tf": Recipe(
+        epochs=3, batch=8, optimizer="rmsprop-tf", lr=0.01, schedule="exponential", dropout=0.2
+    ),
     "adam": Recipe(epochs=3, batch=8, optimizer="adam", lr=1e-3, epsilon=1e-8, schedule="one-cycle"),
-    "plateau": Recipe(epochs=3, batch=8, schedule="plateau", decay_factor=0.5, patience=0, bn_reestimate=True),
+    "plateau": Recipe(
+        epochs=3, batch=8, schedule="plateau", decay_factor=0.5, patience=0, bn_reestimate=True
+    ),
 }
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Iterator[Trainer]:
+def whole(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Trainer:
     """Trainings that nothing interrupted."""
     trainer = Trainer(tmp_path_factory.mktemp("whole"), photos)
     for name, recipe in {"everything": EVERYTHING, **PLAIN}.items():
         trainer.make(name, recipe)
         assert trainer.run(name) is not None
-    yield trainer
+    return trainer
 
 
 @pytest.mark.parametrize(
     ("step", "checkpoint_steps"),
     [(1, None), (3, None), (4, None), (5, None), (5, 2), (9, 2), (10, 3)],
 )
-def test_killed_at_any_step(trainer: Trainer, whole: Trainer, step: int, checkpoint_steps: int | None) -> None:
+def test_killed_at_any_step(
+    trainer: Trainer, whole: Trainer, step: int, checkpoint_steps: int | None
+) -> None:
     trainer.make("t", EVERYTHING)
     with pytest.raises(KeyboardInterrupt):
         # The callback is not asked after an epoch's last update: three times in each epoch.
