@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -14,13 +15,14 @@ import typer
 from nas.commands.app import new_app, run
 
 if TYPE_CHECKING:
+    from nas.commands.full_training import FullTraining
     from nas.run import Prepared
     from nas.run_folder import RunFolder
     from nas.trials import Row
 
 app = new_app()
 REPORT_SECONDS = 30.0
-_NOT_SETTINGS = ("resume", "out", "as_json")
+_NOT_SETTINGS = ("resume", "out", "as_json", "train_best", "train_recipe", "train_epochs")
 
 
 def main() -> None:
@@ -87,6 +89,11 @@ def search(
     max_memory_mb: Annotated[
         float | None, typer.Option(help="The most MB of weights and activations at once.")
     ] = None,
+    train_best: Annotated[
+        int, typer.Option(help="Train this many of the best in full when the search is through.")
+    ] = 0,
+    train_recipe: Annotated[str, typer.Option(help="The recipe of --train-best.")] = "sgd-cosine",
+    train_epochs: Annotated[int | None, typer.Option(help="Epochs of --train-best [the recipe's].")] = None,
     seed: Annotated[int, typer.Option(help="Decides every random draw.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The run folder [runs/<date-time>].")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run folder.")] = None,
@@ -96,6 +103,7 @@ def search(
     from candidates.errors import InputError
     from candidates.files import expanded
     from nas import cpu
+    from nas.commands.full_training import FullTraining
 
     given = {
         name: value
@@ -108,11 +116,13 @@ def search(
         raise InputError("--out and --resume exclude each other; a resumed run stays in its folder")
     cpu.prepare()
     stream = sys.stderr if as_json else sys.stdout
+    full = FullTraining(train_best, train_recipe, train_epochs)
+    full.check()
     if resume is not None:
-        return _go_on(resume, given, stream, as_json)
+        return _go_on(resume, given, stream, as_json, full)
     settings = {name: value for name, value in context.params.items() if name not in _NOT_SETTINGS}
     out = out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
-    return _start(settings, expanded("--out", out), stream, as_json)
+    return _start(settings, expanded("--out", out), stream, as_json, full)
 
 
 def _was_given(context: typer.Context, name: str) -> bool:
@@ -120,7 +130,7 @@ def _was_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _start(values: dict[str, Any], out: Path, stream: Any, as_json: bool) -> int:
+def _start(values: dict[str, Any], out: Path, stream: Any, as_json: bool, full: FullTraining) -> int:
     from nas.run import check_out, new_run, prepare, target_note
     from nas.settings import SearchSettings
 
@@ -134,10 +144,10 @@ def _start(values: dict[str, Any], out: Path, stream: Any, as_json: bool) -> int
         print(note, file=stream, flush=True)
     folder = new_run(prepared, out)
     with folder.locked():
-        return _search(folder, prepared, stream, as_json)
+        return _search(folder, prepared, stream, as_json, full)
 
 
-def _go_on(path: Path, given: Mapping[str, Any], stream: Any, as_json: bool) -> int:
+def _go_on(path: Path, given: Mapping[str, Any], stream: Any, as_json: bool, full: FullTraining) -> int:
     from nas.run import prepare
     from nas.run_folder import open_run
 
@@ -147,7 +157,7 @@ def _go_on(path: Path, given: Mapping[str, Any], stream: Any, as_json: bool) -> 
         prepared = prepare(settings, folder.record["space_yaml"])
         _check_device(prepared, folder)
         folder = folder.with_record(settings=settings.to_dict())
-        return _search(folder, prepared, stream, as_json)
+        return _search(folder, prepared, stream, as_json, full)
 
 
 def _check_device(prepared: Prepared, folder: RunFolder) -> None:
@@ -190,7 +200,7 @@ def _data_notes(prepared: Prepared) -> list[str]:
     return notes
 
 
-def _search(folder: RunFolder, prepared: Prepared, stream: Any, as_json: bool) -> int:
+def _search(folder: RunFolder, prepared: Prepared, stream: Any, as_json: bool, full: FullTraining) -> int:
     """Search in a folder that the caller has locked; return the exit status."""
     from nas.progress import progress_on
     from nas.report import write_report
@@ -221,7 +231,17 @@ def _search(folder: RunFolder, prepared: Prepared, stream: Any, as_json: bool) -
     if interrupted or stop.asked:
         print(f"interrupted; go on with: nas-search --resume {folder.path}", file=stream)
         return 130
-    _say_result(folder, rows, stream, as_json)
+    _say_result(folder, rows, stream)
+    trained = None
+    if full.count:
+        trained = full.run(folder, prepared, rows, stream)
+        if trained is None:
+            again = f"nas-search --resume {folder.path} --train-best {full.count}"
+            print(f"interrupted; go on with: {again}", file=stream)
+            return 130
+    if as_json:
+        best = json.loads((folder.path / "best.json").read_text(encoding="utf-8"))
+        print(json.dumps(best if trained is None else {**best, "trained": trained}, indent=2))
     return 0
 
 
@@ -241,7 +261,7 @@ def _disk_errors(folder: RunFolder) -> Iterator[None]:
         raise RunError(f"{error.filename or folder.path}: {error.strerror or error}; {remedy}") from None
 
 
-def _say_result(folder: RunFolder, rows: list[Row], stream: Any, as_json: bool) -> None:
+def _say_result(folder: RunFolder, rows: list[Row], stream: Any) -> None:
     from nas.progress import milliseconds, percent
     from nas.trials import best_of
 
@@ -268,8 +288,6 @@ def _say_result(folder: RunFolder, rows: list[Row], stream: Any, as_json: bool) 
         f"next: nas-export {folder.path} --format onnx,torch --out mynet",
     ]
     print("\n".join(lines), file=stream, flush=True)
-    if as_json:
-        print((folder.path / "best.json").read_text(encoding="utf-8"), end="")
 
 
 if __name__ == "__main__":

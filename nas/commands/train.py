@@ -88,6 +88,7 @@ def train(
 ) -> int:
     """Train a candidate in full; resume, evaluate, compare trainings, classify images."""
     from nas.commands import train_modes as modes
+    from nas.commands import trained_modes as trained
 
     given = list(candidate or ())
     stream = sys.stderr if as_json else sys.stdout
@@ -95,12 +96,12 @@ def train(
         resume=resume is not None, evaluate=evaluate, predict=predict, compare=compare, show=show
     )
     if compare:
-        return modes.compare(given, out, as_json)
+        return trained.compare(given, out, as_json)
     if predict:
-        return modes.predict(given, as_json)
+        return trained.predict(given, as_json)
     machine = modes.Machine(device, workers, checkpoint_steps)
     if evaluate:
-        return modes.evaluate(given, data, split, watch, machine, stream, as_json)
+        return trained.evaluate(given, data, split, watch, machine, stream, as_json)
     if resume is not None:
         modes.check_no_settings(
             given, data, settings, epochs, global_batch, resolution, out, init_from, fake_data
