@@ -14,7 +14,7 @@ __all__ = ["DataSet", "Images", "Source", "load_data", "open_source"]
 
 EXPECTED = (
     "expected digits, a folder with train/<class>/*.jpg, CIFAR's binary version, "
-    "idx files such as MNIST's, or an .npz"
+    "idx files such as MNIST's, an .npz, or a .csv or .parquet table"
 )
 
 
@@ -41,10 +41,13 @@ def open_source(data: str, splits: Sequence[str] = SEARCHED) -> Source:
 def _open_file(path: Path, splits: Sequence[str]) -> Source:
     from nas.data.cifar import load_cifar_archive
     from nas.data.npz import load_npz
+    from nas.data.table import SUFFIXES, load_table
 
     name = path.name.lower()
     if name.endswith(".npz"):
         return load_npz(path, splits)
+    if path.suffix.lower() in SUFFIXES:
+        return load_table(path, splits)
     if name.endswith((".tar", ".tar.gz", ".tgz")):
         return load_cifar_archive(path, splits)
     raise InputError(f"data {str(path)!r} is a file of an unknown kind; {EXPECTED}")

@@ -18,7 +18,7 @@ from nas.data.reading import GRAY_MODES, UNREADABLE, no_warnings, square
 from nas.data.source import SEARCHED, TEST, TRAIN, VALIDATION, Labels, Pixels
 
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-_SPLITS = {
+SPLITS = {
     TRAIN: ("train", "training"),
     VALIDATION: ("val", "valid", "validation"),
     TEST: ("test", "testing"),
@@ -114,7 +114,7 @@ def _split_folders(path: Path) -> dict[str, Path]:
     inside = {p.name.lower(): p for p in sorted(path.iterdir()) if p.is_dir()}
     folders = {
         split: next(inside[name] for name in names if name in inside)
-        for split, names in _SPLITS.items()
+        for split, names in SPLITS.items()
         if inside.keys() & set(names)
     }
     if not folders:
