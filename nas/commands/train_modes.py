@@ -119,6 +119,8 @@ def train(wanted: Wanted, machine: Machine, stream: TextIO, as_json: bool) -> in
         raise InputError(
             "Missing option '--data'; for example --data ~/photos, --data digits, or --fake-data"
         )
+    if wanted.out is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("Missing option '--out', which the processes of torchrun have to agree on")
     out = expanded("--out", wanted.out or Path("runs") / time.strftime("%Y%m%d-%H%M%S"))
     check_folder("--out", out)
 

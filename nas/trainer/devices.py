@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ def make_fabric(device: str, precision: str) -> Fabric:
     options: dict[str, Any] = {"accelerator": kind, "devices": 1, "strategy": "auto"}
     if ranks > 1:
         options = {"accelerator": kind, "devices": local, "num_nodes": ranks // local, "strategy": "ddp"}
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # it announces every process
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fabric = Fabric(**options, precision=_PRECISIONS[precision])  # type: ignore[arg-type]

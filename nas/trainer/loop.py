@@ -146,7 +146,7 @@ def run_epoch(training: Training, stop: Callable[[], bool]) -> bool:
             _check(training, pending)
             pending = []
         if here.updates < len(whole):
-            if stop():
+            if _asked(training, stop):
                 _check(training, pending)
                 return False
             if due:
@@ -164,8 +164,11 @@ def update(training: Training, batches: list[Batch]) -> Tensor:
     for number, batch in enumerate(batches, start=1):
         if batch.unreadable:
             _leave_out(training, batch.unreadable)
+        augmented = training.augment(batch, here.epoch)
+        if here.step == 0:
+            training.monitor.first_images(training, augmented)
         inputs, targets = mixing.mixed(
-            training.augment(batch, here.epoch),
+            augmented,
             batch.labels,
             batch.indices,
             training.folder.seed,
@@ -275,6 +278,16 @@ def _leave_out(training: Training, names: Sequence[str]) -> None:
             f"{source.name}: {count} images cannot be read, more than {source.unreadable_allowed:.0%} of those to "
             f"train on; one is {min(training.unreadable)}"
         )
+
+
+def _asked(training: Training, stop: Callable[[], bool]) -> bool:
+    """Whether to stop here; of several processes, which have to stop together, any may have been asked."""
+    if training.fabric.world_size == 1:
+        return stop()
+    if training.position.step % _CHECK_EVERY:
+        return False
+    asked = torch.tensor(float(stop()), device=training.fabric.device)
+    return bool(_summed(training.fabric, asked) > 0)
 
 
 def _due(training: Training, saved: float) -> bool:
