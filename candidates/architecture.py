@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
-from candidates import checks, cost
+from candidates import checks
 from candidates.block import ACTIVATIONS, Block
 from candidates.errors import InputError
-from candidates.files import read_text, write_text
+from candidates.files import read_text
+from candidates.layered import Layered
 from candidates.layers import Layer, block_layers
 from candidates.rounding import round_channels
 
@@ -24,7 +24,7 @@ SMALL_INPUT = 64  # inputs up to this size have strides removed by `for_input`
 
 
 @dataclass(frozen=True)
-class Architecture:
+class Architecture(Layered):
     """An image-classification network made of blocks.
 
     A 3×3 stem convolution, the blocks, a 1×1 head convolution, global average pooling and a linear
@@ -106,21 +106,6 @@ class Architecture:
         found.append(Layer("classifier", self.head, self.classes))
         return tuple(found)
 
-    def spec(self) -> dict[str, Any]:
-        """The plain description that `candidates.network` builds from: padding, BN epsilon and layers."""
-        return {
-            "resolution": self.resolution,
-            "padding": self.padding,
-            "bn_epsilon": self.bn_epsilon,
-            "layers": [_compact(layer) for layer in self.layers],
-        }
-
-    @cached_property
-    def id(self) -> str:
-        """Twelve hexadecimal digits: the same for the same network at the same input size, everywhere."""
-        canonical = json.dumps(self.spec(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
-
     def scaled(
         self,
         width: float = 1.0,
@@ -187,18 +172,6 @@ class Architecture:
             classes=self.classes if classes is None else classes,
         )
 
-    def parameters(self) -> int:
-        """Trainable parameters: convolutions, batch normalisations and the classifier."""
-        return cost.parameters(self.layers)
-
-    def multiply_adds(self) -> int:
-        """Multiply-adds of the convolutions and the classifier for one image (half the FLOPs)."""
-        return cost.multiply_adds(self.layers, self.resolution)
-
-    def peak_activation_bytes(self) -> int:
-        """The largest sum of float32 tensors alive at once for one image, in bytes."""
-        return cost.peak_activation_bytes(self.layers, self.resolution)
-
     def to_json(self) -> str:
         """One JSON document that `from_json` reads back to an equal Architecture."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -227,10 +200,6 @@ class Architecture:
             raise InputError("the architecture's list of layers does not follow from its blocks")
         return arch
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write `to_json()` to `path` in one step."""
-        write_text(path, self.to_json())
-
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Architecture:
         """Read an Architecture from a JSON file; an InputError names the file."""
@@ -239,12 +208,6 @@ class Architecture:
             return cls.from_json(content)
         except InputError as error:
             raise InputError(f"{os.fspath(path)}: {error}") from None
-
-
-def _compact(layer: Layer) -> dict[str, Any]:
-    values = asdict(layer)
-    values["stride"] = list(layer.stride)
-    return values
 
 
 def _fits(resolution: int, stem_stride: int, blocks: list[Block], min_map: int) -> bool:

@@ -1,7 +1,7 @@
 """Costs of a network, exact and without building it.
 
 What is counted: multiply-adds of convolutions (those of squeeze-and-excite too) and of the classifier;
-parameters of the same, plus scale and shift of each batch normalisation. Additions of biases and skips,
+parameters of the same, plus scale and shift of each batch normalisation and the slopes of PReLU. Additions of biases and skips,
 activations, pooling and normalisation (folded at inference) cost no multiply-adds here, as in the papers.
 """
 
@@ -33,7 +33,15 @@ def _linear_multiply_adds(op: Operation) -> int:
     return op.in_channels * op.out_channels
 
 
-_PARAMETERS: dict[str, Callable[[Operation], int]] = {"conv": _conv_parameters, "linear": _linear_parameters}
+def _norm_parameters(op: Operation) -> int:
+    return 2 * op.out_channels
+
+
+_PARAMETERS: dict[str, Callable[[Operation], int]] = {
+    "conv": _conv_parameters,
+    "linear": _linear_parameters,
+    "norm": _norm_parameters,
+}
 _MULTIPLY_ADDS: dict[str, Callable[[Operation], int]] = {
     "conv": _conv_multiply_adds,
     "linear": _linear_multiply_adds,
@@ -46,7 +54,8 @@ def _nothing(op: Operation) -> int:
 
 def operation_parameters(op: Operation) -> int:
     """Trainable parameters of one operation."""
-    return _PARAMETERS.get(op.kind, _nothing)(op)
+    slopes = op.out_channels if op.activation == "prelu" else 0
+    return _PARAMETERS.get(op.kind, _nothing)(op) + slopes
 
 
 def operation_multiply_adds(op: Operation) -> int:

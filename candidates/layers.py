@@ -10,7 +10,8 @@ from candidates.block import Block
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One operation group. `operation` is `conv`, `mbconv` or `classifier`.
+    """One operation group. `operation` is `conv`, `mbconv` or `classifier`; in baselines also `residual`,
+    `max_pool`, `dense`, `enet_initial` or `enet_bottleneck` (see the classes of `candidates.network`).
 
     `expanded` is the depthwise convolution's channels (equal to `in_channels` where there is no expansion),
     `squeeze` the squeeze-and-excite's inner channels (0 for none). `skip` is what the layer really has:
@@ -31,7 +32,7 @@ class Layer:
         """The layer in a few words, for people."""
         if self.operation == "classifier":
             return "mean, linear"
-        words = [f"{self.operation} {self.kernel}×{self.kernel}"]
+        words = [f"{self.operation.replace('_', ' ')} {self.kernel}×{self.kernel}"]
         if self.operation == "mbconv":
             words.append(f"via {self.expanded} channels")
         if self.squeeze:
@@ -46,6 +47,29 @@ class Layer:
         if self.skip != "none":
             words.append(f"{self.skip} skip")
         return ", ".join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Bottleneck(Layer):
+    """ENet's bottleneck, operation `enet_bottleneck`, with `expanded` channels inside.
+
+    `dilation` is of its middle convolution; an `asymmetric` one is kernel × 1, then 1 × kernel. `dropout` is
+    of whole channels, before the sum.
+    """
+
+    dilation: int = 1
+    asymmetric: bool = False
+    dropout: float = 0.1
+
+    def words(self) -> str:
+        """The layer in a few words, for people."""
+        kind = f"{self.kernel}×1 and 1×{self.kernel}" if self.asymmetric else f"{self.kernel}×{self.kernel}"
+        words = [f"bottleneck {kind}", f"via {self.expanded} channels"]
+        if self.dilation > 1:
+            words.append(f"dilated {self.dilation}")
+        if self.stride != (1, 1):
+            words.append(f"stride {self.stride[0]}, max-pooled skip")
+        return ", ".join([*words, self.activation])
 
 
 def block_layers(block: Block, arriving: int | None = None) -> Iterator[Layer]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,32 +25,39 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu6": nn.ReLU6,
     "hswish": nn.Hardswish,
     "swish": nn.SiLU,
+    "prelu": nn.PReLU,
 }
 BN_MOMENTUM = 0.01  # the reference's 0.99 in TensorFlow's sense
 
 
 class Conv(nn.Module):
-    """Convolution without bias, batch normalisation, activation."""
+    """Convolution without bias, batch normalisation, activation.
+
+    Padded so that the size is kept up to the stride; not at all where `padded` is false.
+    """
 
     def __init__(
         self,
         channels: tuple[int, int],
         *,
-        kernel: int = 1,
+        kernel: int | tuple[int, int] = 1,
         stride: tuple[int, int] = (1, 1),
         groups: int = 1,
+        dilation: int = 1,
         activation: str = "none",
+        padded: bool = True,
         padding: str = "symmetric",
         bn_epsilon: float = 1e-3,
     ) -> None:
         super().__init__()
+        kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
         # TensorFlow's 'same' differs from kernel // 2 only where there is a stride.
-        self.pads_end = padding == "same" and stride != (1, 1)
-        self.conv = nn.Conv2d(
-            *channels, kernel, stride, 0 if self.pads_end else kernel // 2, groups=groups, bias=False
-        )
+        self.pads_end = padded and padding == "same" and stride != (1, 1)
+        reach = dilation if padded and not self.pads_end else 0
+        pads = (reach * (kernel[0] // 2), reach * (kernel[1] // 2))
+        self.conv = nn.Conv2d(*channels, kernel, stride, pads, dilation, groups, bias=False)
         self.norm = nn.BatchNorm2d(channels[1], eps=bn_epsilon, momentum=BN_MOMENTUM)
-        self.activation = ACTIVATIONS[activation]()
+        self.activation = _activation(activation, channels[1])
         if isinstance(self.activation, nn.ReLU | nn.ReLU6 | nn.Hardswish | nn.SiLU):
             self.activation.inplace = True
 
@@ -58,6 +66,10 @@ class Conv(nn.Module):
             x = pad_same(x, self.conv.kernel_size, self.conv.stride)
         y: Tensor = self.activation(self.norm(self.conv(x)))
         return y
+
+
+def _activation(name: str, channels: int) -> nn.Module:
+    return nn.PReLU(channels) if name == "prelu" else ACTIVATIONS[name]()
 
 
 def pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
@@ -99,7 +111,7 @@ class Shortcut(nn.Module):
 class ConvLayer(nn.Module):
     """A plain convolution, with a skip where asked."""
 
-    def __init__(self, spec: dict[str, Any], common: dict[str, Any]) -> None:
+    def __init__(self, spec: dict[str, Any], common: dict[str, Any], dropout: float) -> None:
         super().__init__()
         self.conv = Conv(
             (spec["in_channels"], spec["out_channels"]),
@@ -118,7 +130,7 @@ class ConvLayer(nn.Module):
 class InvertedBottleneck(nn.Module):
     """MBConv: expand, depthwise, squeeze-and-excite, linear projection."""
 
-    def __init__(self, spec: dict[str, Any], common: dict[str, Any]) -> None:
+    def __init__(self, spec: dict[str, Any], common: dict[str, Any], dropout: float) -> None:
         super().__init__()
         channels, inner, activation = spec["in_channels"], spec["expanded"], spec["activation"]
         self.expand = Conv((channels, inner), activation=activation, **common) if inner != channels else None
@@ -146,7 +158,7 @@ class InvertedBottleneck(nn.Module):
 class Classifier(nn.Module):
     """Global average pooling, dropout, linear."""
 
-    def __init__(self, spec: dict[str, Any], dropout: float) -> None:
+    def __init__(self, spec: dict[str, Any], common: dict[str, Any], dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(spec["in_channels"], spec["out_channels"])
@@ -154,6 +166,114 @@ class Classifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.linear(self.dropout(x.mean((2, 3))))
         return y
+
+
+class ResidualBlock(nn.Module):
+    """ResNet's basic block (arXiv 1512.03385): two 3×3 convolutions, the activation after the sum."""
+
+    def __init__(self, spec: dict[str, Any], common: dict[str, Any], dropout: float) -> None:
+        super().__init__()
+        channels, stride = (spec["in_channels"], spec["out_channels"]), tuple(spec["stride"])
+        kernel, activation = spec["kernel"], spec["activation"]
+        self.first = Conv(channels, kernel=kernel, stride=stride, activation=activation, **common)
+        self.second = Conv((channels[1], channels[1]), kernel=kernel, **common)
+        self.shortcut = (
+            nn.Identity() if spec["skip"] == "identity" else Conv(channels, stride=stride, **common)
+        )
+        self.activation = _activation(activation, channels[1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.activation(self.second(self.first(x)) + self.shortcut(x))
+        return y
+
+
+class MaxPool(nn.Module):
+    """Max-pooling; what does not fill a window is left out."""
+
+    def __init__(self, spec: dict[str, Any], common: dict[str, Any], dropout: float) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool2d(spec["kernel"], tuple(spec["stride"]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.pool(x)
+        return y
+
+
+class Dense(nn.Module):
+    """A fully connected layer over a whole feature map of kernel × kernel, as a convolution; dropout."""
+
+    def __init__(self, spec: dict[str, Any], common: dict[str, Any], dropout: float) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(spec["in_channels"], spec["out_channels"], spec["kernel"])
+        self.activation = _activation(spec["activation"], spec["out_channels"])
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.dropout(self.activation(self.conv(x)))
+        return y
+
+
+class EnetInitial(nn.Module):
+    """ENet's first layer (arXiv 1606.02147): a strided convolution beside a max-pool of the image."""
+
+    def __init__(self, spec: dict[str, Any], common: dict[str, Any], dropout: float) -> None:
+        super().__init__()
+        channels, out = spec["in_channels"], spec["out_channels"]
+        self.conv = nn.Conv2d(channels, out - channels, spec["kernel"], 2, spec["kernel"] // 2)
+        self.norm = nn.BatchNorm2d(out, eps=common["bn_epsilon"], momentum=BN_MOMENTUM)
+        self.activation = _activation(spec["activation"], out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.activation(self.norm(torch.cat((self.conv(x), F.max_pool2d(x, 2)), 1)))
+        return y
+
+
+class EnetBottleneck(nn.Module):
+    """ENet's bottleneck: regular, dilated, asymmetric or downsampling; see the paper's figure 2b.
+
+    Where channels grow, the skip has zeros for the new ones; where the stride is 2, it is max-pooled.
+    """
+
+    def __init__(self, spec: dict[str, Any], common: dict[str, Any], dropout: float) -> None:
+        super().__init__()
+        out, inner, kernel = spec["out_channels"], spec["expanded"], spec["kernel"]
+        common = {**common, "activation": spec["activation"]}
+        self.strided = spec["stride"][0] == 2
+        self.grown = out - spec["in_channels"]
+        size, stride = (2, (2, 2)) if self.strided else (1, (1, 1))
+        self.reduce = Conv((spec["in_channels"], inner), kernel=size, stride=stride, padded=False, **common)
+        self.spread = (
+            nn.Conv2d(inner, inner, (kernel, 1), padding=(kernel // 2, 0)) if spec["asymmetric"] else None
+        )
+        shape = (1, kernel) if spec["asymmetric"] else kernel
+        self.conv = Conv((inner, inner), kernel=shape, dilation=spec["dilation"], **common)
+        self.expand = Conv((inner, out), **{**common, "activation": "none"})
+        self.dropout = nn.Dropout2d(spec["dropout"])
+        self.activation = _activation(spec["activation"], out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.reduce(x)
+        if self.spread is not None:
+            y = self.spread(y)
+        y = self.dropout(self.expand(self.conv(y)))
+        if self.strided:
+            x = F.max_pool2d(x, 2)
+        if self.grown:
+            x = F.pad(x, (0, 0, 0, 0, 0, self.grown))
+        z: Tensor = self.activation(y + x)
+        return z
+
+
+LAYERS: dict[str, Callable[[dict[str, Any], dict[str, Any], float], nn.Module]] = {
+    "conv": ConvLayer,
+    "mbconv": InvertedBottleneck,
+    "classifier": Classifier,
+    "residual": ResidualBlock,
+    "max_pool": MaxPool,
+    "dense": Dense,
+    "enet_initial": EnetInitial,
+    "enet_bottleneck": EnetBottleneck,
+}
 
 
 def _shortcut(spec: dict[str, Any], common: dict[str, Any]) -> nn.Module | None:
@@ -173,14 +293,9 @@ class Network(nn.Module):
         common = {"padding": spec["padding"], "bn_epsilon": spec["bn_epsilon"]}
         layers: list[nn.Module] = []
         for layer in spec["layers"]:
-            if layer["operation"] == "conv":
-                layers.append(ConvLayer(layer, common))
-            elif layer["operation"] == "mbconv":
-                layers.append(InvertedBottleneck(layer, common))
-            elif layer["operation"] == "classifier":
-                layers.append(Classifier(layer, dropout))
-            else:
+            if layer["operation"] not in LAYERS:
                 raise ValueError(f"operation {layer['operation']!r} is unknown to this version of model.py")
+            layers.append(LAYERS[layer["operation"]](layer, common, dropout))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -193,7 +308,7 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """The reference's initialisation.
 
     Convolutions N(0, sqrt(2 / (k·k·out))), with out = 1 for a depthwise one; linear U(±1/sqrt(classes));
-    biases 0; batch normalisation scale 1, shift 0.
+    biases 0; batch normalisation scale 1, shift 0; PReLU slopes 0.25, PyTorch's own.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
@@ -202,6 +317,8 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
         elif isinstance(module, nn.Linear):
             bound = 1.0 / math.sqrt(module.out_features)
             module.weight.uniform_(-bound, bound, generator=generator)
+        elif isinstance(module, nn.PReLU):
+            module.weight.fill_(0.25)
         if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
             module.bias.zero_()
 

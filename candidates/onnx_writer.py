@@ -14,10 +14,10 @@ from onnx import TensorProto, helper
 from onnx.onnx_pb import ModelProto, NodeProto
 
 from candidates.operations import IMAGE, Operation, operations
-from candidates.weights import folded, synthetic
+from candidates.weights import folded, slopes, synthetic
 
 if TYPE_CHECKING:
-    from candidates.architecture import Architecture
+    from candidates.layered import Layered
 
 OPSET = 19  # the first whose average pooling has well-defined ceiling sizes
 IR_VERSION = 9
@@ -25,7 +25,7 @@ INPUT, OUTPUT = "input", "logits"
 
 
 def onnx_model(
-    arch: Architecture, weights: Mapping[str, np.ndarray] | None = None, batch: int | None = 1
+    arch: Layered, weights: Mapping[str, np.ndarray] | None = None, batch: int | None = 1
 ) -> ModelProto:
     """The ONNX model of `arch`: input N×C×H×W float32, output N×classes logits.
 
@@ -54,7 +54,7 @@ def onnx_model(
 
 
 class _Writer:
-    def __init__(self, arch: Architecture, weights: Mapping[str, np.ndarray] | None) -> None:
+    def __init__(self, arch: Layered, weights: Mapping[str, np.ndarray] | None) -> None:
         self.padding, self.epsilon, self.weights = arch.padding, arch.bn_epsilon, weights
         self.nodes: list[NodeProto] = []
         self.initializers: list[TensorProto] = []
@@ -66,7 +66,7 @@ class _Writer:
         before = f"{output}.linear" if activation else output
         _WRITERS[op.kind](self, op, inputs, before)
         if activation:
-            activation(self, before, output)
+            activation(self, op, before, output)
 
     def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> None:
         self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
@@ -96,11 +96,13 @@ def padding(op: Operation, scheme: str) -> list[tuple[int, int]]:
     """Rows before and after, columns before and after; `scheme` is the architecture's padding."""
     pads = []
     for size, out, kernel, stride in zip(op.in_size, op.out_size, op.kernel, op.stride, strict=True):
-        if scheme == "same":
-            total = max((out - 1) * stride + kernel - size, 0)
+        if not op.padded:
+            pads.append((0, 0))
+        elif scheme == "same":
+            total = max((out - 1) * stride + op.dilation * (kernel - 1) + 1 - size, 0)
             pads.append((total // 2, total - total // 2))
         else:
-            pads.append((kernel // 2, kernel // 2))
+            pads.append((op.dilation * (kernel // 2),) * 2)
     return pads
 
 
@@ -111,6 +113,7 @@ def _conv(writer: _Writer, op: Operation, inputs: list[str], output: str) -> Non
         output,
         kernel_shape=op.kernel,
         strides=op.stride,
+        dilations=(op.dilation, op.dilation),
         group=op.groups,
         pads=writer.pads(op),
     )
@@ -138,6 +141,19 @@ def _linear(writer: _Writer, op: Operation, inputs: list[str], output: str) -> N
     writer.node("Gemm", writer.parameters(op, [flat]), output, transB=1)
 
 
+def _max_pool(writer: _Writer, op: Operation, inputs: list[str], output: str) -> None:
+    writer.node("MaxPool", inputs, output, kernel_shape=op.kernel, strides=op.stride)
+
+
+def _concat(writer: _Writer, op: Operation, inputs: list[str], output: str) -> None:
+    writer.node("Concat", inputs, output, axis=1)
+
+
+def _pad_channels(writer: _Writer, op: Operation, inputs: list[str], output: str) -> None:
+    pads = np.array([0, 0, 0, 0, 0, op.out_channels - op.in_channels, 0, 0], np.int64)
+    writer.node("Pad", [*inputs, writer.constant(f"{output}.pads", pads)], output)
+
+
 def _add(writer: _Writer, op: Operation, inputs: list[str], output: str) -> None:
     writer.node("Add", inputs, output)
 
@@ -153,37 +169,47 @@ _WRITERS: dict[str, Callable[[_Writer, Operation, list[str], str], None]] = {
     "linear": _linear,
     "add": _add,
     "multiply": _multiply,
+    "max_pool": _max_pool,
+    "concat": _concat,
+    "pad_channels": _pad_channels,
+    "norm": _conv,
 }
 
 
-def _relu(writer: _Writer, source: str, output: str) -> None:
+def _relu(writer: _Writer, op: Operation, source: str, output: str) -> None:
     writer.node("Relu", [source], output)
 
 
-def _relu6(writer: _Writer, source: str, output: str) -> None:
+def _relu6(writer: _Writer, op: Operation, source: str, output: str) -> None:
     low = writer.constant(f"{output}.0", np.array(0, np.float32))
     high = writer.constant(f"{output}.6", np.array(6, np.float32))
     writer.node("Clip", [source, low, high], output)
 
 
-def _sigmoid(writer: _Writer, source: str, output: str) -> None:
+def _sigmoid(writer: _Writer, op: Operation, source: str, output: str) -> None:
     writer.node("Sigmoid", [source], output)
 
 
-def _hswish(writer: _Writer, source: str, output: str) -> None:
+def _hswish(writer: _Writer, op: Operation, source: str, output: str) -> None:
     writer.node("HardSwish", [source], output)
 
 
-def _swish(writer: _Writer, source: str, output: str) -> None:
+def _prelu(writer: _Writer, op: Operation, source: str, output: str) -> None:
+    slope = writer.constant(f"{output}.slope", slopes(op, writer.weights).reshape(-1, 1, 1))
+    writer.node("PRelu", [source, slope], output)
+
+
+def _swish(writer: _Writer, op: Operation, source: str, output: str) -> None:
     writer.node("Sigmoid", [source], f"{output}.gate")
     writer.node("Mul", [source, f"{output}.gate"], output)
 
 
-_ACTIVATIONS: dict[str, Callable[[_Writer, str, str], None] | None] = {
+_ACTIVATIONS: dict[str, Callable[[_Writer, Operation, str, str], None] | None] = {
     "none": None,
     "relu": _relu,
     "relu6": _relu6,
     "sigmoid": _sigmoid,
     "hswish": _hswish,
     "swish": _swish,
+    "prelu": _prelu,
 }

@@ -54,6 +54,12 @@ class Preprocessing:
         half = (0.5,) * channels
         return cls(resolution, resolution, half, half, "from −1 to 1")
 
+    @classmethod
+    def imagenet(cls, resolution: int) -> Preprocessing:
+        """As networks for ImageNet are evaluated: the central 7/8 of the image."""
+        resize = round(resolution / 0.875)
+        return cls(resolution, resize, IMAGENET_MEAN, IMAGENET_STD, "ImageNet's mean and deviation")
+
     def applied(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """N×C×`resize`×`resize` bytes to N×C×`resolution`×`resolution` float32."""
         start = (self.resize - self.resolution) // 2

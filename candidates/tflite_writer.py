@@ -15,10 +15,10 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from candidates.operations import IMAGE, Operation, operations
-from candidates.weights import folded, synthetic
+from candidates.weights import folded, slopes, synthetic
 
 if TYPE_CHECKING:
-    from candidates.architecture import Architecture
+    from candidates.layered import Layered
 
 INPUT, OUTPUT = "input", "logits"
 SIGNATURE = "serving_default"  # quantizers look for it
@@ -26,13 +26,15 @@ ALIGNMENT = 16  # of every constant, as the schema asks for and the kernels rely
 SCHEMA_VERSION = 3
 
 
-def tflite_model(arch: Architecture, weights: Mapping[str, np.ndarray] | None = None) -> bytes:
+def tflite_model(
+    arch: Layered, weights: Mapping[str, np.ndarray] | None = None, quantisable: bool = False
+) -> bytes:
     """The .tflite file of `arch`: input 1×H×W×C float32 (channels last), output 1×classes logits.
 
     `weights` maps the network's state-dict names to arrays, as for `onnx_model`; without them the weights
-    are synthetic.
+    are synthetic. With `quantisable`, what quantisers do not know (PReLU) is made of operations that they do.
     """
-    writer = _Writer(arch, weights)
+    writer = _Writer(arch, weights, quantisable)
     ops = operations(arch.layers, arch.resolution)
     size = arch.resolution
     writer.tensor_of[IMAGE] = writer.tensor(INPUT, (1, size, size, arch.channels_in))
@@ -66,7 +68,8 @@ class _Buffer(schema.BufferT):  # type: ignore[misc]
 class _Writer:
     """Collects tensors, constants and operators of the one subgraph."""
 
-    def __init__(self, arch: Architecture, weights: Mapping[str, np.ndarray] | None) -> None:
+    def __init__(self, arch: Layered, weights: Mapping[str, np.ndarray] | None, quantisable: bool) -> None:
+        self.quantisable = quantisable
         self.padding, self.epsilon, self.weights, self.name = arch.padding, arch.bn_epsilon, weights, arch.id
         self.buffers: list[Any] = [schema.BufferT()]  # by convention the first is the empty one
         self.tensors: list[Any] = []
@@ -156,15 +159,16 @@ _FUSED = {
 def _conv(writer: _Writer, op: Operation, inputs: list[int], name: str, shape: Shape) -> int:
     kernel, bias = writer.parameters(op)
     source, padding = inputs[0], schema.Padding.SAME
-    if op.stride != (1, 1) and writer.padding == "symmetric" and op.kernel != (1, 1):
+    if not op.padded:
+        padding = schema.Padding.VALID
+    elif op.stride != (1, 1) and writer.padding == "symmetric" and op.kernel != (1, 1):
         source, padding = _pad(writer, op, source, name), schema.Padding.VALID
     options = {
         "padding": padding,
         "strideH": op.stride[0],
         "strideW": op.stride[1],
-        "dilationHFactor": 1,
-        "dilationWFactor": 1,
-        "fusedActivationFunction": _FUSED.get(op.activation, 0),
+        "dilationHFactor": op.dilation,
+        "dilationWFactor": op.dilation,
     }
     if op.groups > 1:  # depthwise: out×1×h×w becomes 1×h×w×out
         kind, table = "DEPTHWISE_CONV_2D", "DepthwiseConv2DOptions"
@@ -173,15 +177,30 @@ def _conv(writer: _Writer, op: Operation, inputs: list[int], name: str, shape: S
     else:  # out×in×h×w becomes out×h×w×in
         kind, table = "CONV_2D", "Conv2DOptions"
         kernel = kernel.transpose(0, 2, 3, 1)
-    separate = _SEPARATE.get(op.activation)
-    output = writer.tensor(f"{name}.linear" if separate else name, shape)
     operands = [
         source,
         writer.constant(f"{op.name}.weight", kernel),
         writer.constant(f"{op.name}.bias", bias),
     ]
-    writer.operator(kind, operands, output, (table, options))
-    return separate(writer, output, name, shape) if separate else output
+    return _activated(writer, op, kind, operands, name, shape, (table, options))
+
+
+def _activated(
+    writer: _Writer,
+    op: Operation,
+    kind: str,
+    operands: list[int],
+    name: str,
+    shape: Shape,
+    options: tuple[str, dict[str, Any]],
+) -> int:
+    """An operator with `op`'s activation, fused into it where TFLite can."""
+    table, values = options
+    separate = _SEPARATE.get(op.activation)
+    output = writer.tensor(f"{name}.linear" if separate else name, shape)
+    values["fusedActivationFunction"] = _FUSED.get(op.activation, 0)
+    writer.operator(kind, operands, output, (table, values))
+    return separate(writer, op, output, name, shape) if separate else output
 
 
 def _pad(writer: _Writer, op: Operation, source: int, name: str) -> int:
@@ -203,6 +222,28 @@ def _pool(writer: _Writer, op: Operation, inputs: list[int], name: str, shape: S
     return writer.operator("AVERAGE_POOL_2D", inputs, writer.tensor(name, shape), ("Pool2DOptions", options))
 
 
+def _max_pool(writer: _Writer, op: Operation, inputs: list[int], name: str, shape: Shape) -> int:
+    options = {
+        "padding": schema.Padding.VALID,
+        "strideH": op.stride[0],
+        "strideW": op.stride[1],
+        "filterHeight": op.kernel[0],
+        "filterWidth": op.kernel[1],
+    }
+    return writer.operator("MAX_POOL_2D", inputs, writer.tensor(name, shape), ("Pool2DOptions", options))
+
+
+def _concat(writer: _Writer, op: Operation, inputs: list[int], name: str, shape: Shape) -> int:
+    options = ("ConcatenationOptions", {"axis": 3})
+    return writer.operator("CONCATENATION", inputs, writer.tensor(name, shape), options)
+
+
+def _pad_channels(writer: _Writer, op: Operation, inputs: list[int], name: str, shape: Shape) -> int:
+    pads = np.array([[0, 0], [0, 0], [0, 0], [0, op.out_channels - op.in_channels]], np.int32)
+    operands = [*inputs, writer.constant(f"{name}.pads", pads)]
+    return writer.operator("PAD", operands, writer.tensor(name, shape), ("PadOptions", {}))
+
+
 def _mean(writer: _Writer, op: Operation, inputs: list[int], name: str, shape: Shape) -> int:
     axes = writer.constant(f"{name}.axes", np.array([1, 2], np.int32))
     options = {"keepDims": len(shape) == 4}
@@ -222,7 +263,7 @@ def _linear(writer: _Writer, op: Operation, inputs: list[int], name: str, shape:
 
 
 def _add(writer: _Writer, op: Operation, inputs: list[int], name: str, shape: Shape) -> int:
-    return writer.operator("ADD", inputs, writer.tensor(name, shape), ("AddOptions", {}))
+    return _activated(writer, op, "ADD", inputs, name, shape, ("AddOptions", {}))
 
 
 def _multiply(writer: _Writer, op: Operation, inputs: list[int], name: str, shape: Shape) -> int:
@@ -236,24 +277,45 @@ _WRITERS: dict[str, Callable[[_Writer, Operation, list[int], str, Shape], int]] 
     "linear": _linear,
     "add": _add,
     "multiply": _multiply,
+    "max_pool": _max_pool,
+    "concat": _concat,
+    "pad_channels": _pad_channels,
+    "norm": _conv,
 }
 
 
-def _sigmoid(writer: _Writer, source: int, name: str, shape: Shape) -> int:
+def _sigmoid(writer: _Writer, op: Operation, source: int, name: str, shape: Shape) -> int:
     return writer.operator("LOGISTIC", [source], writer.tensor(name, shape))
 
 
-def _hswish(writer: _Writer, source: int, name: str, shape: Shape) -> int:
+def _hswish(writer: _Writer, op: Operation, source: int, name: str, shape: Shape) -> int:
     return writer.operator("HARD_SWISH", [source], writer.tensor(name, shape), ("HardSwishOptions", {}))
 
 
-def _swish(writer: _Writer, source: int, name: str, shape: Shape) -> int:
+def _prelu(writer: _Writer, op: Operation, source: int, name: str, shape: Shape) -> int:
+    alpha = slopes(op, writer.weights)
+    if not writer.quantisable:
+        operands = [source, writer.constant(f"{name}.slope", alpha.reshape(1, 1, -1))]
+        return writer.operator("PRELU", operands, writer.tensor(name, shape))
+
+    def scaled(values: int, factor: np.ndarray, part: str) -> int:
+        operands = [values, writer.constant(f"{name}.{part}.factor", factor.reshape(1, 1, 1, -1))]
+        return writer.operator("MUL", operands, writer.tensor(f"{name}.{part}", shape), ("MulOptions", {}))
+
+    # α·x + (1 − α)·max(x, 0)
+    positive = writer.operator("RELU", [source], writer.tensor(f"{name}.positive", shape))
+    parts = [scaled(source, alpha, "all"), scaled(positive, 1 - alpha, "above")]
+    return writer.operator("ADD", parts, writer.tensor(name, shape), ("AddOptions", {}))
+
+
+def _swish(writer: _Writer, op: Operation, source: int, name: str, shape: Shape) -> int:
     gate = writer.operator("LOGISTIC", [source], writer.tensor(f"{name}.gate", shape))
     return writer.operator("MUL", [source, gate], writer.tensor(name, shape), ("MulOptions", {}))
 
 
-_SEPARATE: dict[str, Callable[[_Writer, int, str, Shape], int]] = {
+_SEPARATE: dict[str, Callable[[_Writer, Operation, int, str, Shape], int]] = {
     "sigmoid": _sigmoid,
     "hswish": _hswish,
     "swish": _swish,
+    "prelu": _prelu,
 }

@@ -11,7 +11,10 @@ from candidates.operations import Operation
 
 
 def shape(op: Operation) -> tuple[int, ...]:
-    """The kernel's shape: out × in/groups × height × width, or out × in for a linear operation."""
+    """The kernel's shape: out × in/groups × height × width, or out × in for a linear operation.
+
+    A normalisation that folds into no convolution is a depthwise one of 1×1.
+    """
     if op.kind == "linear":
         return (op.out_channels, op.in_channels)
     return (op.out_channels, op.in_channels // op.groups, *op.kernel)
@@ -24,9 +27,18 @@ def folded(op: Operation, weights: Mapping[str, np.ndarray], epsilon: float) -> 
     norm = f"{op.name}.norm"
     variance = weights[f"{norm}.running_var"].astype(np.float64)
     scale = weights[f"{norm}.weight"] / np.sqrt(variance + epsilon)
-    kernel = weights[f"{op.name}.conv.weight"] * scale.reshape(-1, 1, 1, 1)
+    kernel = scale.reshape(-1, 1, 1, 1)
+    if op.kind != "norm":
+        kernel = weights[f"{op.name}.conv.weight"] * kernel
     bias = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
     return kernel.astype(np.float32), bias.astype(np.float32)
+
+
+def slopes(op: Operation, weights: Mapping[str, np.ndarray] | None) -> np.ndarray:
+    """PReLU's slope for each channel; without weights what it starts from."""
+    if weights is None:
+        return np.full(op.out_channels, 0.25, np.float32)
+    return weights[f"{op.name}.activation.weight"]
 
 
 def synthetic(op: Operation) -> tuple[np.ndarray, np.ndarray]:

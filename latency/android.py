@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from shlex import quote
 
-from candidates import Architecture, InputError, RunError
+from candidates import Architecture, InputError, Layered, RunError
 from latency import conditions as sensors
 from latency import op_profile
 from latency.adb.transport import DeviceGone, Transport
@@ -299,5 +299,5 @@ class AndroidDevice:
                     self._transport.run(f"{command} false", SHORT_SECONDS)
 
 
-def _reference(arch: Architecture, form: str) -> bytes:
+def _reference(arch: Layered, form: str) -> bytes:
     return Model(REFERENCE, architecture=arch).content(form)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from candidates import Architecture
+from candidates import Layered
 from latency.device import Device
 from latency.measurement import Measurement
 from latency.model import Model, model_of
@@ -12,7 +12,7 @@ from latency.settings import Settings
 
 
 def measure(
-    model: str | os.PathLike[str] | Architecture | Model,
+    model: str | os.PathLike[str] | Layered | Model,
     device: str | Device = "cpu",
     threads: int = 1,
     *,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from candidates import Architecture, InputError
+from candidates import InputError, Layered
 
 FORMATS = ("onnx", "tflite")
 
@@ -19,7 +19,7 @@ class Model:
 
     name: str
     path: Path | None = None
-    architecture: Architecture | None = None
+    architecture: Layered | None = None
 
     @property
     def formats(self) -> tuple[str, ...]:
@@ -58,11 +58,11 @@ class Model:
             raise InputError(f"cannot read {self.path}: {error.strerror or error}") from None
 
 
-def model_of(source: str | os.PathLike[str] | Architecture | Model, name: str | None = None) -> Model:
+def model_of(source: str | os.PathLike[str] | Layered | Model, name: str | None = None) -> Model:
     """A Model from a path to an .onnx or .tflite file, or from an architecture."""
     if isinstance(source, Model):
         return source
-    if isinstance(source, Architecture):
+    if isinstance(source, Layered):
         return Model(name or source.name or source.id, architecture=source)
     path = Path(source)
     if path.suffix[1:].lower() not in FORMATS:
@@ -72,7 +72,7 @@ def model_of(source: str | os.PathLike[str] | Architecture | Model, name: str | 
     return Model(name or path.name, path=path)
 
 
-def _write(arch: Architecture, form: str) -> bytes:
+def _write(arch: Layered, form: str) -> bytes:
     if form == "onnx":
         from candidates.onnx_writer import onnx_model
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from candidates import Architecture, InputError
+from candidates import InputError, Layered
 from candidates.operations import operations
 from latency.model import Model
 from latency.runtimes import onnx_session, random_input
@@ -57,7 +57,7 @@ def profile(model: Model, threads: int = 1, runs: int = RUNS) -> list[NodeTime]:
     ]
 
 
-def operation_times(arch: Architecture, threads: int = 1, runs: int = 6) -> dict[int, float]:
+def operation_times(arch: Layered, threads: int = 1, runs: int = 6) -> dict[int, float]:
     """Milliseconds by index of candidates.operations; what was fused away has no entry."""
     last = len(operations(arch.layers, arch.resolution)) - 1
     found: dict[int, float] = {}
@@ -144,7 +144,7 @@ def _index(name: str) -> int:
     return int(digits) if digits.isdigit() else -1
 
 
-def _layers(arch: Architecture) -> dict[int, str]:
+def _layers(arch: Layered) -> dict[int, str]:
     names = {}
     ops = operations(arch.layers, arch.resolution)
     for index, op in enumerate(ops):

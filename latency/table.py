@@ -51,7 +51,7 @@ def _row(line: dict[str, str]) -> Row:
     resolution = _number("resolution", line["resolution"])
     if resolution != int(resolution):
         raise InputError(f"resolution is {line['resolution']!r}; expected a whole number")
-    arch = zoo.load(line["model"].strip()).scaled(
+    arch = zoo.architecture(line["model"].strip()).scaled(
         width=width, resolution=checks.integer("resolution", int(resolution))
     )
     return Row(arch, checks.positive("latency_ms", _number("latency_ms", line["latency_ms"])), width)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from candidates import Architecture
+from candidates import Layered
 from candidates.errors import InputError
 from candidates.export.samples import Samples
 from candidates.preprocessing import Preprocessing
@@ -32,7 +32,7 @@ class Calibration:
 
 def load_calibration(
     data: str,
-    arch: Architecture,
+    arch: Layered,
     preprocessing: Preprocessing | None = None,
     labels: Sequence[str] | None = None,
     checked: int = CHECKED,

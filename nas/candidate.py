@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from candidates import Architecture, checks
+from candidates import Architecture, Baseline, checks
 from candidates.errors import InputError
 from candidates.files import read_text, write_text
+from candidates.reading import network_from_dict
 
 FORMAT = 1
 _KEYS = (
@@ -37,7 +38,7 @@ class Candidate:
     What is not known (a bare architecture has neither) is None.
     """
 
-    architecture: Architecture
+    architecture: Architecture | Baseline
     accuracy: float | None = None
     latency_ms: float | None = None
     measurement: Mapping[str, Any] | None = None
@@ -80,10 +81,10 @@ class Candidate:
         """Read a candidate's JSON, or an architecture's."""
         values = checks.parsed_json("a candidate's or an architecture's text", text)
         if "architecture" not in values:
-            return cls(Architecture.from_dict(values))
+            return cls(network_from_dict(values))
         checks.format_number("the candidate", values, FORMAT)
         checks.known_keys("the candidate", values, _KEYS)
-        arch = Architecture.from_dict(checks.mapping("the candidate's architecture", values["architecture"]))
+        arch = network_from_dict(checks.mapping("the candidate's architecture", values["architecture"]))
         if values.get("id", arch.id) != arch.id:
             raise InputError(
                 f"the candidate's id is {checks.shown(values['id'])} but its architecture's is {arch.id}"

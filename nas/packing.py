@@ -11,10 +11,12 @@ from typing import Any
 from candidates import labels as label_file
 from candidates import preprocessing as preprocessing_file
 from candidates.errors import InputError
-from candidates.export import Exported, check_out, export, load_network
+from candidates.export import Exported, check_out, export, load_foreign, load_network
 from candidates.export.card import Facts, card
 from candidates.export.running import quantisation
 from candidates.export.samples import Samples
+from candidates.layered import Layered
+from candidates.layouts import OWN
 from candidates.preprocessing import Preprocessing
 from nas.calibration import load_calibration
 from nas.candidate import Candidate
@@ -35,13 +37,23 @@ class Packing:
     measure: str | None = None
 
 
-def pack(found: Candidate, weights: Path | None, packing: Packing) -> list[Exported]:
-    """Write `found` with the weights of the file `weights` (untrained without); all files or none."""
+def pack(
+    found: Candidate, weights: Path | None, packing: Packing, layout: str | None = None
+) -> list[Exported]:
+    """Write `found` with the weights of the file `weights` (untrained without); all files or none.
+
+    `layout` says whose names a file of weights from elsewhere has; see `candidates.layouts`.
+    """
     check_out(packing.out)
-    arch = found.architecture
-    known = None if weights is None else weights.parent
-    preprocessing = _preprocessing(known)
-    labels = _labels(known, arch.classes)
+    arch: Layered = found.architecture
+    if layout is None or weights is None:
+        net = load_network(arch, weights)
+    else:
+        arch, net = load_foreign(arch, weights, layout)
+    known = None if weights is None or layout not in (None, OWN) else weights.parent
+    preprocessing, labels = _preprocessing(known), _labels(known, arch.classes)
+    if layout not in (None, OWN):
+        preprocessing = Preprocessing.imagenet(arch.resolution)
     samples: Samples | None = None
     if packing.calibrate is not None:
         loaded = load_calibration(packing.calibrate, arch, preprocessing, labels)
@@ -62,7 +74,6 @@ def pack(found: Candidate, weights: Path | None, packing: Packing) -> list[Expor
         }
         return texts | ({label_file.FILE: label_file.labels_text(labels)} if labels else {})
 
-    net = load_network(arch, weights)
     return export(
         arch,
         net,

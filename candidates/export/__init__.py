@@ -10,7 +10,6 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from candidates import network as network_module
-from candidates.architecture import Architecture
 from candidates.errors import InputError
 from candidates.export import onnx_file, tflite_file
 from candidates.export.card import Facts, card
@@ -19,6 +18,8 @@ from candidates.export.running import of_network, open_exported
 from candidates.export.samples import Samples
 from candidates.export.torch_folder import write_torch
 from candidates.files import made_folders, write_bytes, write_text
+from candidates.layered import Layered
+from candidates.layouts import adapted, read_state_dict, renamed
 
 if TYPE_CHECKING:
     from candidates.network import Network
@@ -41,12 +42,12 @@ Beside = Callable[[list[Exported]], dict[str, str]]
 """Told what was written, gives the texts that lie beside the models, by file name."""
 
 
-def readme(arch: Architecture) -> Beside:
+def readme(arch: Layered) -> Beside:
     """A model card alone, for an export without further facts."""
     return lambda written: {"README.md": card(arch, written, Facts())}
 
 
-def load_network(arch: Architecture, weights: Path | None) -> Network:
+def load_network(arch: Layered, weights: Path | None) -> Network:
     """`arch` in eval mode with the weights of a safetensors file, or untrained (seed 0) without one."""
     _check_size(arch)
     net = network_module.build_network(arch.spec(), seed=0)
@@ -65,7 +66,18 @@ def load_network(arch: Architecture, weights: Path | None) -> Network:
     return net.eval()
 
 
-def _check_size(arch: Architecture) -> None:
+def load_foreign(arch: Layered, weights: Path, layout: str) -> tuple[Layered, Network]:
+    """`arch` with weights that were trained elsewhere, in eval mode, and as its `layout` builds it."""
+    _check_size(arch)
+    tensors = read_state_dict(weights)
+    arch = adapted(arch, layout, tensors)
+    named = renamed(arch, tensors, layout, str(weights))
+    net = network_module.build_network(arch.spec(), seed=0)
+    net.load_state_dict(named)
+    return arch, net.eval()
+
+
+def _check_size(arch: Layered) -> None:
     """Refuse what no machine of ours could hold, before memory runs out on it."""
     needed = 4 * arch.parameters() + 3 * arch.peak_activation_bytes()
     if needed > MOST_BYTES:
@@ -76,7 +88,7 @@ def _check_size(arch: Architecture) -> None:
 
 
 def export(
-    arch: Architecture,
+    arch: Layered,
     net: Any,
     formats: list[str],
     out: Path,
@@ -112,14 +124,13 @@ def export(
 
 @dataclass
 class _Made:
-    """One export under way, in the folder `work`; float files that others are made from are written once."""
+    """One export under way, in the folder `work`; the ONNX file that others are made from is written once."""
 
-    arch: Architecture
+    arch: Layered
     net: Any
     work: Path
     checker: Checker
     float_io: bool
-    _tflite: bytes = b""
 
     @property
     def calibration(self) -> Any:
@@ -133,9 +144,8 @@ class _Made:
             onnx_file.write_onnx(self.arch, self.net, path)
         return path
 
-    def tflite(self) -> bytes:
-        self._tflite = self._tflite or tflite_file.float_tflite(self.arch, self.net)
-        return self._tflite
+    def tflite(self, quantisable: bool = False) -> bytes:
+        return tflite_file.float_tflite(self.arch, self.net, quantisable)
 
 
 def _torch(made: _Made) -> list[Exported]:
@@ -163,7 +173,7 @@ def _tflite(made: _Made) -> list[Exported]:
 
 def _tflite_int8(made: _Made) -> list[Exported]:
     path = made.work / "model-int8.tflite"
-    write_bytes(path, tflite_file.int8_tflite(made.tflite(), made.calibration, made.float_io))
+    write_bytes(path, tflite_file.int8_tflite(made.tflite(quantisable=True), made.calibration, made.float_io))
     check = made.checker.as_accurate("the int8 TFLite model", open_exported(path))
     return [Exported("tflite-int8", path, check)]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from candidates.architecture import Architecture
 from candidates.cost import operation_multiply_adds, operation_parameters
+from candidates.layered import Layered
 from candidates.operations import Operation, operations
 from candidates.preprocessing import Preprocessing
 
@@ -32,7 +32,7 @@ class Facts:
     latencies: Sequence[Mapping[str, Any]] = ()
 
 
-def card(arch: Architecture, written: Sequence[Exported], facts: Facts) -> str:
+def card(arch: Layered, written: Sequence[Exported], facts: Facts) -> str:
     """The card as Markdown."""
     parts = [
         f"# {plain(arch.name or arch.id)}",
@@ -53,7 +53,7 @@ def plain(value: object) -> str:
     return escape(" ".join(str(value).split()), quote=False).replace("|", "\\|")
 
 
-def _summary(arch: Architecture, facts: Facts) -> str:
+def _summary(arch: Layered, facts: Facts) -> str:
     lines = {
         "architecture id": arch.id,
         "parameters": f"{arch.parameters():,}",
@@ -132,7 +132,7 @@ def _input(facts: Facts) -> str:
     )
 
 
-def _usage(arch: Architecture, written: Sequence[Exported]) -> str:
+def _usage(arch: Layered, written: Sequence[Exported]) -> str:
     formats = {item.format for item in written}
     parts = []
     if "torch" in formats:
@@ -152,7 +152,7 @@ def _usage(arch: Architecture, written: Sequence[Exported]) -> str:
     return "## Use\n\n" + "\n\n".join(parts) if parts else ""
 
 
-def drawing(arch: Architecture) -> str:
+def drawing(arch: Layered) -> str:
     """The layers as text: a bar for the feature map's side, then what each layer is and costs."""
     by_layer: dict[int, list[Operation]] = {}
     for op in operations(arch.layers, arch.resolution):

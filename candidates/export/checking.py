@@ -8,10 +8,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from candidates.architecture import Architecture
 from candidates.errors import RunError
 from candidates.export.running import Classify
 from candidates.export.samples import Floats, Samples, random_images
+from candidates.layered import Layered
 
 TOLERANCE = 1e-4  # the largest difference between the logits of PyTorch and of an exported float model
 MAX_DROP = 0.01  # of top-1, from PyTorch's to an int8 model's
@@ -46,7 +46,7 @@ class Checker:
     """
 
     def __init__(
-        self, arch: Architecture, network: Classify, samples: Samples | None, max_drop: float | None
+        self, arch: Layered, network: Classify, samples: Samples | None, max_drop: float | None
     ) -> None:
         self.network, self.samples, self.max_drop = network, samples, max_drop
         self.images = random_images(arch, 4) if samples is None else samples.images[:FLOAT_CHECKED]

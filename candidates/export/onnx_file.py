@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from candidates.architecture import Architecture
 from candidates.export.samples import Floats
 from candidates.export.silence import silenced
+from candidates.layered import Layered
 
 OPSET = 20
 CALIBRATION_BATCH = 16
 
 
-def write_onnx(arch: Architecture, net: Any, path: Path) -> None:
+def write_onnx(arch: Layered, net: Any, path: Path) -> None:
     """`net` as an ONNX file of float32 for any batch, input `input` N×C×H×W, output `logits` N×classes."""
     import onnx
     import torch

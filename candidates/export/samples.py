@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from candidates.architecture import Architecture
+from candidates.layered import Layered
 
 Floats = NDArray[np.float32]
 
@@ -26,7 +26,7 @@ class Samples:
     source: str
 
 
-def random_images(arch: Architecture, count: int) -> Floats:
+def random_images(arch: Layered, count: int) -> Floats:
     """Standard normal noise in the shape of `arch`'s input, the same every time, where no data are given."""
     shape = (count, arch.channels_in, arch.resolution, arch.resolution)
     return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)

@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from candidates.architecture import Architecture
 from candidates.errors import RunError
 from candidates.export.samples import Floats
 from candidates.export.silence import silenced
+from candidates.layered import Layered
 from candidates.tflite_writer import tflite_model
 
 
-def float_tflite(arch: Architecture, net: Any) -> bytes:
+def float_tflite(arch: Layered, net: Any, quantisable: bool = False) -> bytes:
     """The .tflite file of `net`: input 1×H×W×C float32, output 1×classes logits, batch normalisation folded."""
-    return tflite_model(arch, {name: value.numpy() for name, value in net.state_dict().items()})
+    return tflite_model(arch, {name: value.numpy() for name, value in net.state_dict().items()}, quantisable)
 
 
 def int8_tflite(content: bytes, calibration: Floats, float_io: bool = False) -> bytes:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from candidates import network
-from candidates.architecture import Architecture
 from candidates.errors import RunError
 from candidates.files import replaced, write_text
+from candidates.layered import Layered
 
 
-def write_torch(arch: Architecture, net: Any, folder: Path) -> list[str]:
+def write_torch(arch: Layered, net: Any, folder: Path) -> list[str]:
     """Write `model.py`, `architecture.json` and `model.safetensors` into `folder`; return their names."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file

@@ -39,6 +39,14 @@ def export(
         str | None,
         typer.Option(help="Images to quantise with and to check the files on: as nas-search's --data."),
     ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights trained elsewhere: a state dict's .safetensors, .pt or .pth.")
+    ] = None,
+    layout: Annotated[str, typer.Option(help="Whose names --weights has: own, torchvision or timm.")] = "own",
+    width: Annotated[float, typer.Option(help="Width multiplier of an architecture without weights.")] = 1.0,
+    resolution: Annotated[
+        int | None, typer.Option(help="Input size of an architecture without weights.")
+    ] = None,
     max_drop: Annotated[
         float, typer.Option(help="Points of top-1 that an int8 file may lose.", min=0.0, max=100.0)
     ] = 1.0,
@@ -51,17 +59,35 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Write a candidate as files that run without this toolkit."""
+    from candidates import checks
     from candidates.errors import InputError
     from candidates.files import check_folder, expanded
+    from candidates.layouts import LAYOUTS
+    from nas.candidate import Candidate
     from nas.find_candidate import find_candidate, find_weights
 
     wanted = _formats(formats)
     out = expanded("--out", out)
     check_folder("--out", out)
+    checks.one_of("--layout", layout, LAYOUTS)
     found = find_candidate(candidate)
-    weights = find_weights(candidate)
-    if weights is not None and weights.parent.resolve() == out.resolve():
+    own = find_weights(candidate)
+    if own is not None and own.parent.resolve() == out.resolve():
         raise InputError(f"--out {out} is the folder that is exported; choose another")
+    if own is not None and weights is not None:
+        raise InputError(f"{candidate} has weights of its own; give --weights with a bare architecture")
+    if weights is None and layout != "own":
+        raise InputError(f"--layout {layout} is for --weights, which is missing")
+    if weights is not None and not expanded("--weights", weights).is_file():
+        raise InputError(
+            f"--weights {weights} is not a file; expected a state dict's .safetensors, .pt or .pth"
+        )
+    if (width, resolution) != (1.0, None):
+        if own is not None:
+            raise InputError(
+                f"{candidate} has trained weights; --width and --resolution are for bare architectures"
+            )
+        found = Candidate(found.architecture.scaled(width, resolution))
     if calibrate is None and (quantised := [name for name in wanted if "int8" in name]):
         raise InputError(
             f"--format {','.join(quantised)} needs real images; name a data set of the network's classes with "
@@ -73,9 +99,13 @@ def export(
     cpu.prepare()
     from nas.packing import Packing, pack
 
-    untrained = weights is None
+    untrained = own is None and weights is None
     packing = Packing(wanted, out, calibrate, max_drop / 100, float_io, measure)
-    written = pack(found, weights, packing)
+    written = (
+        pack(found, own, packing)
+        if weights is None
+        else pack(found, expanded("--weights", weights), packing, layout)
+    )
     if as_json:
         files = [_described(item) for item in written]
         json.dump({"id": found.architecture.id, "untrained": untrained, "files": files}, sys.stdout, indent=2)
