@@ -23,7 +23,7 @@ cpu.prepare()
 import torch  # noqa: E402
 
 import latency  # noqa: E402
-from candidates import Architecture  # noqa: E402
+from candidates import Architecture, Baseline  # noqa: E402
 from nas.data import open_source  # noqa: E402
 from nas.find_candidate import find_candidate  # noqa: E402
 from nas.run import absolute  # noqa: E402
@@ -31,7 +31,7 @@ from nas.trainer import recipe as recipes  # noqa: E402
 from nas.trainer import session  # noqa: E402
 from nas.trainer.data import choose  # noqa: E402
 
-DEFAULT = ["mnasnet-a1*0.5", "mobilenet-v2*0.5"]
+DEFAULT = ["mnasnet-a1*0.5", "mobilenet-v2-reduced", "resnet-like"]
 
 
 def main(
@@ -96,7 +96,7 @@ def main(
     print(f"n = 1 seed; {rows[0][2]['validation']['images']} validation images")
 
 
-def _architecture(text: str) -> Architecture:
+def _architecture(text: str) -> Architecture | Baseline:
     name, _, width = text.partition("*")
     arch = find_candidate(name).architecture
     return arch.scaled(float(width)) if width else arch

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from candidates import Architecture
 from candidates.files import write_text
 from nas.candidate import Candidate
 from nas.evaluation import Measured
@@ -48,7 +47,7 @@ def train_best(
     rows: Sequence[Row],
     found: Mapping[str, Any],
     plan: Plan,
-    measure: Callable[[Architecture], Measured],
+    measure: Callable[[Any], Measured],
     stream: TextIO,
     stop: Callable[[], bool],
 ) -> list[dict[str, Any]] | None:
@@ -87,9 +86,7 @@ def _opened(
     return session.new_training(str(row.id), arch, data_name, data, recipe, seed, path), data
 
 
-def _measured(
-    folder: TrainingFolder, row: Row, measure: Callable[[Architecture], Measured]
-) -> dict[str, Any]:
+def _measured(folder: TrainingFolder, row: Row, measure: Callable[[Any], Measured]) -> dict[str, Any]:
     """The trained network measured as it is shipped; its candidate.json is given that measurement."""
     measurement = measure(folder.architecture)
     candidate = Candidate.load(folder.path / CANDIDATE)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from candidates import Architecture, checks
+from candidates import Architecture, Baseline, checks
 from candidates.errors import InputError
 from candidates.files import check_folder, expanded
 
@@ -217,7 +217,9 @@ def _held(folder: TrainingFolder, here: bool) -> Iterator[None]:
         yield
 
 
-def _notes(named: Architecture, arch: Architecture, data: Any, recipe: Recipe) -> list[str]:
+def _notes(
+    named: Architecture | Baseline, arch: Architecture | Baseline, data: Any, recipe: Recipe
+) -> list[str]:
     found = data.describe()
     notes = [
         f"{found['name']}: {found['train_images']} images to train, {found['validation_images']} to validate "

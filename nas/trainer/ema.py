@@ -19,17 +19,20 @@ class Average:
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay, self.updates = decay, 0
+        # The tensors stay the same ones from here on; to list them anew takes longer than to average them.
+        pairs = list(zip(self.network.state_dict().values(), network.state_dict().values(), strict=True))
+        floats = [(mine, theirs) for mine, theirs in pairs if mine.is_floating_point()]
+        self._mine, self._theirs = [mine for mine, _ in floats], [theirs for _, theirs in floats]
+        self._counts = [(mine, theirs) for mine, theirs in pairs if not mine.is_floating_point()]
 
     @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
-        """Take in the weights after an update."""
+    def update(self) -> None:
+        """Take in the network's weights after an update."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
-        mine, theirs = self.network.state_dict(), network.state_dict()
-        floats = [name for name, tensor in mine.items() if tensor.is_floating_point()]
-        torch._foreach_lerp_([mine[n] for n in floats], [theirs[n] for n in floats], 1 - decay)
-        for name in mine.keys() - set(floats):
-            mine[name].copy_(theirs[name])
+        torch._foreach_lerp_(self._mine, self._theirs, 1 - decay)
+        for mine, theirs in self._counts:
+            mine.copy_(theirs)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from candidates import Architecture, checks, labels
+from candidates import Architecture, Baseline, checks, labels
 from candidates import preprocessing as preprocessing_file
 from candidates.errors import InputError
 from candidates.files import expanded, made_folders, read_text, write_text
 from candidates.preprocessing import Preprocessing
+from nas.candidate import Candidate
 from nas.trainer import recipe as recipes
 from nas.trainer.recipe import Recipe
 
@@ -30,7 +31,7 @@ class TrainingFolder:
     path: Path
     record: Mapping[str, Any]
     recipe: Recipe
-    architecture: Architecture
+    architecture: Architecture | Baseline
     preprocessing: Preprocessing
 
     @property
@@ -81,7 +82,11 @@ def check_free(path: Path) -> None:
 
 
 def create(
-    path: Path, record: Mapping[str, Any], recipe: Recipe, arch: Architecture, preprocessing: Preprocessing
+    path: Path,
+    record: Mapping[str, Any],
+    recipe: Recipe,
+    arch: Architecture | Baseline,
+    preprocessing: Preprocessing,
 ) -> TrainingFolder:
     """Make the folder with recipe, architecture, preprocessing and labels; last, training.json."""
     check_free(path)
@@ -115,7 +120,7 @@ def open_training(text: str | Path) -> TrainingFolder:
     checks.integer(f"{where}: seed", record.get("seed"), 0)
     for label in checks.sequence(f"{where}: classes", record.get("classes")):
         checks.text(f"{where}: a class", label)
-    arch = Architecture.load(path / ARCHITECTURE)
+    arch = Candidate.load(path / ARCHITECTURE).architecture
     if arch.id != record.get("id"):
         raise InputError(
             f"{path / ARCHITECTURE} has the id {arch.id}, but {where} says {checks.shown(record.get('id'))}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from candidates import Architecture, build, checks, preprocessing
+from candidates import Architecture, Baseline, build, checks, preprocessing
 from candidates.errors import InputError
 from candidates.files import expanded
 from candidates.network import read_safetensors
@@ -19,7 +19,7 @@ Weights = dict[str, torch.Tensor]
 
 
 def initial_weights(
-    source: str | None, kind: str, arch: Architecture
+    source: str | None, kind: str, arch: Architecture | Baseline
 ) -> tuple[dict[str, Any] | None, Weights | None]:
     """Where the weights are from (with the normalisation they were trained with, if known), and the weights.
 
@@ -35,7 +35,7 @@ def initial_weights(
     return {"from": known, "normalisation": _normalisation(path, arch)}, fitting(weights, arch, path)
 
 
-def fitting(weights: Weights, arch: Architecture, path: Path) -> Weights:
+def fitting(weights: Weights, arch: Architecture | Baseline, path: Path) -> Weights:
     """What of `weights` goes into `arch`: all of it, or all but the classifier; else an InputError lists why not."""
     expected = {name: tensor.shape for name, tensor in build(arch).state_dict().items()}
     last = [name for name in expected if expected[name] and not name.endswith("num_batches_tracked")][-2:]
@@ -88,7 +88,9 @@ def _of_checkpoint(path: Path, kind: str, architecture_id: str | None) -> Weight
     return weights
 
 
-def _normalisation(path: Path, arch: Architecture) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+def _normalisation(
+    path: Path, arch: Architecture | Baseline
+) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Weights go with the normalisation they were trained with, where that is known and has the channels."""
     folder = next((p for p in (path, *path.parents[:2]) if (p / preprocessing.FILE).is_file()), None)
     if folder is None:

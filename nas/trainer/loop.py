@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from nas.trainer.monitor import Monitor
 
 _CHECK_EVERY = 50  # updates on a GPU, between which nothing waits for it
-_EXPLODED = 20.0  # times the loss of a guess
+_EXPLODED = 1000.0  # times the loss of a guess: no single loss is as high
+_HIGH, _IN_A_ROW = 20.0, 20  # times the loss of a guess, and updates after which it does not come back
 _STATISTICS = 16  # batches that batch normalisation's statistics are estimated from
 
 
@@ -185,7 +186,7 @@ def update(training: Training, batches: list[Batch]) -> Tensor:
     training.stepper.step()
     training.optimizer.zero_grad(set_to_none=True)
     if training.average is not None:
-        training.average.update(training.network)
+        training.average.update()
     return total
 
 
@@ -254,19 +255,21 @@ def _set_rates(training: Training, updates_each: int) -> None:
 
 
 def _check(training: Training, pending: list[Tensor]) -> None:
-    """Take in losses of updates; a RunError where one is not a number or exploded."""
+    """Take in losses of updates; a RunError where one is not a number, or where they exploded."""
     here = training.position
-    limit = _EXPLODED * math.log(len(training.data.classes))
-    for back, value in enumerate(reversed([float(loss) for loss in pending])):
-        if not value <= limit:
-            step = here.step - back
+    guess = math.log(len(training.data.classes))
+    for number, value in enumerate([float(loss) for loss in pending], start=1):
+        here.losses.append(value)
+        recent = here.losses[-_IN_A_ROW:]
+        stays = len(recent) == _IN_A_ROW and min(recent) > _HIGH * guess
+        if not value <= _EXPLODED * guess or stays:
+            step = here.step - len(pending) + number
             good = list(checkpoints.checkpoint_paths(training.folder.path).values())
             where = f"the last good checkpoint is {good[-1]}" if good else "there is no checkpoint before it"
             raise RunError(
                 f"the training diverged at step {step} (epoch {here.epoch + 1}): its loss is {value:.3g}; {where}; "
                 "train again with a smaller lr, a longer warmup_epochs or a clip_norm (--set)"
             )
-    here.losses += [float(loss) for loss in pending]
 
 
 def _leave_out(training: Training, names: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import torch
 from torch import nn
 
-from candidates import Architecture, build
+from candidates import Architecture, Baseline, build
 from candidates.errors import InputError, RunError
 from candidates.files import write_bytes
 from candidates.preprocessing import Preprocessing
@@ -52,7 +52,9 @@ class Options:
     checkpoint_steps: int | None = None
 
 
-def open_data(name: str, arch: Architecture, recipe: Recipe, splits: tuple[str, ...] = SEARCHED) -> Source:
+def open_data(
+    name: str, arch: Architecture | Baseline, recipe: Recipe, splits: tuple[str, ...] = SEARCHED
+) -> Source:
     """The data set of that name; `fake` is made up to fit the architecture."""
     if name != FAKE:
         return open_source(name, splits)
@@ -61,7 +63,7 @@ def open_data(name: str, arch: Architecture, recipe: Recipe, splits: tuple[str, 
     return FakeSource.of(arch.classes, arch.resolution, arch.channels_in, 4 * recipe.batch)
 
 
-def fitted(arch: Architecture, source: Source, resolution: int | None) -> Architecture:
+def fitted(arch: Architecture | Baseline, source: Source, resolution: int | None) -> Architecture | Baseline:
     """`arch` with the data's channels and classes, and at `resolution` where one is asked for."""
     classes = len(source.class_names)
     if (arch.channels_in, arch.classes) == (source.channels, classes) and resolution in (
@@ -75,7 +77,7 @@ def fitted(arch: Architecture, source: Source, resolution: int | None) -> Archit
 
 def new_training(
     candidate: str,
-    arch: Architecture,
+    arch: Architecture | Baseline,
     data_name: str,
     data: TrainingData,
     recipe: Recipe,

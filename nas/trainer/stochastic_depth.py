@@ -5,23 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+_LAST = ("project", "second", "conv")  # of an inverted bottleneck, a residual block, a plain convolution
+
 
 def attach(network: nn.Module, rate: float) -> int:
     """Drop residual branches, the last with probability `rate` and earlier ones less, in proportion.
 
-    A branch is what a layer adds to its `shortcut`: its `project` or `conv` convolution. What is kept is
-    scaled by 1 / (1 − probability). Returns how many branches there are. The draws are torch's global ones.
+    A branch is what a layer adds to its `shortcut`; its last convolution is called as in `_LAST`. What is kept
+    is scaled by 1 / (1 − probability). Returns how many branches there are. The draws are torch's global ones.
     """
-    branches: list[nn.Module] = [
-        getattr(layer, "project", None) or layer.get_submodule("conv")
-        for layer in network.modules()
-        if isinstance(getattr(layer, "shortcut", None), nn.Module)
-    ]
-    for number, branch in enumerate(branches, start=1):
-        probability = rate * number / len(branches)
+    layers = [m for m in network.modules() if isinstance(getattr(m, "shortcut", None), nn.Module)]
+    for number, layer in enumerate(layers, start=1):
+        probability = rate * number / len(layers)
+        name = next(name for name in _LAST if isinstance(getattr(layer, name, None), nn.Module))
         if probability > 0:
-            branch.register_forward_hook(_Drop(probability))
-    return len(branches)
+            layer.get_submodule(name).register_forward_hook(_Drop(probability))
+    return len(layers)
 
 
 class _Drop:

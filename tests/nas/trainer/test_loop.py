@@ -20,6 +20,7 @@ from candidates.errors import InputError, RunError
 from candidates.export import load_network
 from nas.find_candidate import find_candidate, find_weights
 from nas.trainer import checkpoints
+from nas.trainer import recipe as recipes
 from nas.trainer.checkpoints import checkpoint_paths
 from nas.trainer.folder import open_training
 from nas.trainer.init import initial_weights
@@ -255,6 +256,25 @@ def test_grayscale_images_train_a_network_of_one_channel(tmp_path: Path) -> None
     result = trainer.run("t")
     assert result is not None
     assert math.isfinite(result["validation"]["loss"])
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe", "size"),
+    [
+        ("vgg-like", "adam-onecycle", 12), ("resnet-like", "sgd-plateau", 12), ("mobilenet-v2-reduced", "proxy", 12),
+        ("resnet-18-reduced", "adam-onecycle", 12), ("enet-v2", "enet-v2", 64), ("enet-v3", "enet-v6", 64),
+        ("enet-v7", "enet-v7", 64), ("mnasnet-a1", "mnasnet", 12), ("mobilenet-v2", "mindcv-100", 12),
+    ],
+)  # fmt: skip
+def test_the_models_that_came_before_train_by_their_recipes(
+    trainer: Trainer, name: str, recipe: str, size: int
+) -> None:
+    chosen = recipes.shortened(recipes.load(recipe), 1)
+    trainer.make("t", chosen.with_values({"batch": 16}), zoo.load(name).scaled(0.25).for_input(size))
+    result = trainer.run("t")
+    assert result is not None
+    assert math.isfinite(result["validation"]["loss"])
+    assert find_candidate(str(trainer.path / "t")).architecture.id == result["id"]
 
 
 def test_bfloat16_trains_on_a_cpu(trainer: Trainer) -> None:

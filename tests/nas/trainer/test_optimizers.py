@@ -53,7 +53,7 @@ def test_the_average_follows_with_a_decay_that_warms_up() -> None:
     for update in range(12):
         with torch.no_grad():
             net.weight.fill_(float(update))
-        average.update(net)
+        average.update()
         decay = min(0.5, (1 + update) / (10 + update))
         shadow = decay * shadow + (1 - decay) * update
     assert float(average.network.weight) == pytest.approx(shadow)
@@ -63,7 +63,7 @@ def test_the_average_has_the_batch_statistics_too() -> None:
     net = nn.BatchNorm2d(2)
     average = Average(net, decay=0.9)
     net(torch.randn(8, 2, 4, 4) + 5)
-    average.update(net)
+    average.update()
     mean, theirs = average.network.running_mean, net.running_mean
     assert mean is not None
     assert theirs is not None
