@@ -59,13 +59,11 @@ def train_best(
     summary = []
     for number, row in enumerate(rows, start=1):
         print(f"training {row.id} in full, {number} of {len(rows)}", file=stream, flush=True)
-        folder, data = _opened(run / FOLDER / str(row.id), row, data_name, seed, plan.recipe)
+        folder, data = _opened(
+            run / FOLDER / str(row.id), candidate_of(row, found), data_name, seed, plan.recipe
+        )
         with folder.locked():
-            carried = candidate_of(row, found)
-            if (
-                not folder.finished
-                and session.run(folder, data, plan.options, stream, stop=stop, carried=carried) is None
-            ):
+            if not folder.finished and session.run(folder, data, plan.options, stream, stop=stop) is None:
                 return None
             summary.append(_measured(folder, row, measure))
     summary.sort(key=lambda item: -item["accuracy"])
@@ -74,16 +72,17 @@ def train_best(
 
 
 def _opened(
-    path: Path, row: Row, data_name: str, seed: int, recipe: Recipe
+    path: Path, known: Candidate, data_name: str, seed: int, recipe: Recipe
 ) -> tuple[TrainingFolder, TrainingData]:
     if is_training(path):
         folder = open_training(path)
         data = choose(session.open_data(data_name, folder.architecture, folder.recipe))
         session.check_same_data(folder, data)
         return folder, data
-    data = choose(session.open_data(data_name, row.arch(), recipe))
-    arch = session.fitted(row.arch(), data.source, None)
-    return session.new_training(str(row.id), arch, data_name, data, recipe, seed, path), data
+    data = choose(session.open_data(data_name, known.architecture, recipe))
+    arch = session.fitted(known.architecture, data.source, None)
+    name = known.architecture.id
+    return session.new_training(name, arch, data_name, data, recipe, seed, path, known=known), data
 
 
 def _measured(folder: TrainingFolder, row: Row, measure: Callable[[Any], Measured]) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from candidates.errors import InputError
 from candidates.files import check_folder, expanded
 
 if TYPE_CHECKING:
-    from nas.candidate import Candidate
     from nas.trainer.folder import TrainingFolder
     from nas.trainer.recipe import Recipe
     from nas.trainer.session import Options
@@ -149,11 +148,11 @@ def train(wanted: Wanted, machine: Machine, stream: TextIO, as_json: bool) -> in
     if fabric.is_global_zero:
         for line in _notes(found.architecture, arch, data, recipe):
             print(line, file=stream, flush=True)
-        session.new_training(wanted.given[0], arch, name, data, recipe, wanted.seed, out, init)
+        session.new_training(wanted.given[0], arch, name, data, recipe, wanted.seed, out, init, found)
     fabric.barrier()
     folder = folders.open_training(out)
     with _held(folder, fabric.is_global_zero):
-        return _run(folder, data, options, stream, as_json, weights, fabric, found)
+        return _run(folder, data, options, stream, as_json, weights, fabric)
 
 
 def resume(path: Path, machine: Machine, stream: TextIO, as_json: bool) -> int:
@@ -180,7 +179,7 @@ def resume(path: Path, machine: Machine, stream: TextIO, as_json: bool) -> int:
         _, weights = initial_weights(source["path"], source["weights"], folder.architecture)
     fabric = make_fabric(options.device, folder.recipe.precision)
     with _held(folder, fabric.is_global_zero):
-        return _run(folder, data, options, stream, as_json, weights, fabric, None)
+        return _run(folder, data, options, stream, as_json, weights, fabric)
 
 
 def _run(
@@ -191,7 +190,6 @@ def _run(
     as_json: bool,
     weights: Any,
     fabric: Any,
-    carried: Candidate | None,
 ) -> int:
     from nas.search import Stop
     from nas.trainer import session
@@ -200,7 +198,7 @@ def _run(
         lambda text: print("stopping after this update; Ctrl-C again stops now", file=stream, flush=True)
     )
     with stop.listening():
-        result = session.run(folder, data, options, stream, weights, lambda: stop.asked, fabric, carried)
+        result = session.run(folder, data, options, stream, weights, lambda: stop.asked, fabric)
     if result is None:
         print(f"interrupted; go on with: nas-train --resume {folder.path}", file=stream)
         return 130

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +87,18 @@ def create(
     recipe: Recipe,
     arch: Architecture | Baseline,
     preprocessing: Preprocessing,
+    known: Candidate,
 ) -> TrainingFolder:
-    """Make the folder with recipe, architecture, preprocessing and labels; last, training.json."""
+    """Make the folder with recipe, architecture, preprocessing and labels; last, training.json.
+
+    `known` is what was found out about the architecture before, which candidate.json keeps.
+    """
     check_free(path)
     folder = TrainingFolder(path, {"format": FORMAT, "id": arch.id, **record}, recipe, arch, preprocessing)
     with made_folders(path):
         write_text(path / RECIPE, recipe.to_yaml())
         arch.save(path / ARCHITECTURE)
+        replace(known, accuracy=None, reward=None, within_target=None).save(path / CANDIDATE)
         folder.write_json(preprocessing_file.FILE, preprocessing.to_dict())
         write_text(path / labels.FILE, labels.labels_text(folder.classes))
         folder.write_json(RECORD, folder.record)

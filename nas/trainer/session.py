@@ -28,7 +28,7 @@ from nas.trainer.loading import Batches, Decoded, open_batches
 from nas.trainer.loop import Training, fit, score_split
 from nas.trainer.monitor import Monitor
 from nas.trainer.optimizers import make_optimizer
-from nas.trainer.order import update_size
+from nas.trainer.order import Indices, update_size
 from nas.trainer.recipe import Recipe
 from nas.trainer.schedules import Plateau
 from nas.training import zero_classifier
@@ -84,8 +84,15 @@ def new_training(
     seed: int,
     out: Path,
     init: dict[str, Any] | None = None,
+    known: Candidate | None = None,
 ) -> TrainingFolder:
-    """Make the folder of a training of `arch`, which fits `data`; `init` tells what its weights start from."""
+    """Make the folder of a training of `arch`, which fits `data`; `init` tells what its weights start from.
+
+    `known` is what was found out about the candidate, which is kept where `arch` is still the same network.
+    """
+    if known is None or known.architecture != arch:
+        known = Candidate(arch)
+    tested(data_name, arch, recipe, data)  # what is wrong with the test split shows now, and not at the end
     if init is not None and init["normalisation"] is not None:
         (mean, std), told = init["normalisation"], "those of the weights that were started from"
     else:
@@ -103,7 +110,20 @@ def new_training(
         "init_from": None if init is None else init["from"],
         "versions": versions(),
     }
-    return create(out, record, recipe, arch, preprocessing)
+    return create(out, record, recipe, arch, preprocessing, known)
+
+
+def tested(
+    name: str, arch: Architecture | Baseline, recipe: Recipe, data: TrainingData
+) -> tuple[Source, Indices]:
+    """The data's test images, of which there may be none; InputError where their classes are others."""
+    source = open_data(name, arch, recipe, (TRAIN, TEST))
+    if source.class_names != data.classes:
+        raise InputError(
+            f"{source.name}: with the test split there are {len(source.class_names)} classes, without it "
+            f"{len(data.classes)}; expected the same"
+        )
+    return source, test_indices(source)
 
 
 def check_same_data(folder: TrainingFolder, data: TrainingData) -> None:
@@ -213,7 +233,6 @@ def run(
     weights: dict[str, torch.Tensor] | None = None,
     stop: Callable[[], bool] = lambda: False,
     fabric: Fabric | None = None,
-    carried: Candidate | None = None,
 ) -> dict[str, Any] | None:
     """Train to the end and write the result, which is returned; None where `stop` asked to end before."""
     fabric = fabric or make_fabric(options.device, folder.recipe.precision)
@@ -225,23 +244,22 @@ def run(
             monitor.note(f"going on at step {here.step}, in epoch {here.epoch + 1} of {folder.recipe.epochs}")
         if not fit(training, stop):
             return None
-        return _finish(training, options, carried)
+        return _finish(training, options)
     finally:
         monitor.close()
 
 
-def _finish(training: Training, options: Options, carried: Candidate | None) -> dict[str, Any]:
+def _finish(training: Training, options: Options) -> dict[str, Any]:
     """Write the weights, then the accuracies: on the validation images, and once on the test images."""
     folder, data = training.folder, training.data
     counts = torch.zeros(len(data.classes), len(data.classes), dtype=torch.int64)
     validation = score_split(training, training.held_batches, len(data.held), counts)
     training.monitor.confusion(training, counts)
-    source = open_data(folder.record["data"], folder.architecture, folder.recipe, (TRAIN, TEST))
-    tested = test_indices(source)
+    source, indices = tested(folder.record["data"], folder.architecture, folder.recipe, data)
     test = None
-    if len(tested):
-        images = evaluation_images(folder, source, TEST, tested)
-        test = score_split(training, _batches(images, options, training.fabric), len(tested)).to_dict()
+    if len(indices):
+        images = evaluation_images(folder, source, TEST, indices)
+        test = score_split(training, _batches(images, options, training.fabric), len(indices)).to_dict()
     result = {
         "format": 1,
         "id": folder.architecture.id,
@@ -263,11 +281,8 @@ def _finish(training: Training, options: Options, carried: Candidate | None) -> 
     if training.fabric.is_global_zero:
         save_weights(folder.path / WEIGHTS, training.evaluated)
         found = {"training": {name: result[name] for name in ("validation", "test", "epochs", "data")}}
-        known = carried if carried is not None else Candidate(folder.architecture)
-        measured = known if known.architecture == folder.architecture else Candidate(folder.architecture)
-        replace(measured, accuracy=validation.top1, found=found, reward=None, within_target=None).save(
-            folder.path / CANDIDATE
-        )
+        known = Candidate.load(folder.path / CANDIDATE)
+        replace(known, accuracy=validation.top1, found={**known.found, **found}).save(folder.path / CANDIDATE)
         folder.write_json(RESULT, result)
     training.fabric.barrier()
     return result
