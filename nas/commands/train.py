@@ -63,6 +63,16 @@ def train(
     init_weights: Annotated[
         str, typer.Option(help="Which weights of a training --init-from takes: ema (as shipped) or plain.")
     ] = "ema",
+    teacher: Annotated[
+        str | None, typer.Option(help="Learn from this trained network too: a folder, an .onnx or a .tflite.")
+    ] = None,
+    fold: Annotated[
+        str | None,
+        typer.Option(help="Hold out one of N stratified parts of the training images: 1/5 to 5/5."),
+    ] = None,
+    head: Annotated[
+        int | None, typer.Option(help="Channels before the classifier [the candidate's].")
+    ] = None,
     fake_data: Annotated[
         bool, typer.Option("--fake-data", help="Train on noise: a dry run at any size.")
     ] = False,
@@ -104,12 +114,23 @@ def train(
         return trained.evaluate(given, data, split, watch, machine, stream, as_json)
     if resume is not None:
         modes.check_no_settings(
-            given, data, settings, epochs, global_batch, resolution, out, init_from, fake_data
+            given,
+            data,
+            settings,
+            epochs,
+            global_batch,
+            resolution,
+            out,
+            init_from,
+            fake_data,
+            teacher,
+            fold,
+            head,
         )
         return modes.resume(resume, machine, stream, as_json)
     wanted = modes.Wanted(
         given, data, recipe, settings or [], epochs, global_batch, resolution, width, seed, out, init_from,
-        init_weights, fake_data,
+        init_weights, fake_data, teacher, fold, head,
     )  # fmt: skip
     return modes.show(wanted) if show else modes.train(wanted, machine, stream, as_json)
 

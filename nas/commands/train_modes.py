@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -39,6 +39,9 @@ class Wanted:
     init_from: str | None
     init_weights: str
     fake_data: bool
+    teacher: str | None = None
+    fold: str | None = None
+    head: int | None = None
 
 
 @dataclass(frozen=True)
@@ -138,21 +141,40 @@ def train(wanted: Wanted, machine: Machine, stream: TextIO, as_json: bool) -> in
     name = session.FAKE if wanted.fake_data else str(wanted.data)
     if name not in (session.FAKE, "digits"):
         name = absolute(name)
-    arch = found.architecture.scaled(wanted.width)
+    arch = _with_head(found.architecture, wanted.head).scaled(wanted.width)
     if wanted.fake_data and wanted.resolution is not None:
         arch = arch.for_input(wanted.resolution)
-    data = choose(session.open_data(name, arch, recipe))
+    data = choose(session.open_data(name, arch, recipe), wanted.fold)
     arch = session.fitted(arch, data.source, wanted.resolution)
     init, weights = initial_weights(wanted.init_from, wanted.init_weights, arch)
+    extra = {"teacher": _absolute_teacher(wanted.teacher), "fold": wanted.fold}
     fabric = make_fabric(options.device, recipe.precision)
     if fabric.is_global_zero:
         for line in _notes(found.architecture, arch, data, recipe):
             print(line, file=stream, flush=True)
-        session.new_training(wanted.given[0], arch, name, data, recipe, wanted.seed, out, init, found)
+        session.new_training(wanted.given[0], arch, name, data, recipe, wanted.seed, out, init, found, extra)
     fabric.barrier()
     folder = folders.open_training(out)
     with _held(folder, fabric.is_global_zero):
         return _run(folder, data, options, stream, as_json, weights, fabric)
+
+
+def _with_head(arch: Architecture | Baseline, head: int | None) -> Architecture | Baseline:
+    """The candidate with another number of channels before the classifier."""
+    if head is None:
+        return arch
+    if isinstance(arch, Baseline):
+        raise InputError(f"--head is for networks of blocks; {arch.name or arch.id} is a list of layers")
+    return replace(arch, head=checks.integer("--head", head, 1, 1_000_000))
+
+
+def _absolute_teacher(text: str | None) -> str | None:
+    """The teacher's path as the folder keeps it; opened here, so that a wrong one shows before a folder is made."""
+    if text is None:
+        return None
+    from nas.trainer.trained import open_trained
+
+    return str(open_trained(text).path.resolve())
 
 
 def resume(path: Path, machine: Machine, stream: TextIO, as_json: bool) -> int:
@@ -171,7 +193,7 @@ def resume(path: Path, machine: Machine, stream: TextIO, as_json: bool) -> int:
     options = machine.options()
     if folder.finished:
         return _say(folder, folder.result(), stream, as_json)
-    data = choose(session.open_data(folder.record["data"], folder.architecture, folder.recipe))
+    data = choose(session.open_data(folder.record["data"], folder.architecture, folder.recipe), folder.fold)
     session.check_same_data(folder, data)
     weights = None
     source = folder.record.get("init_from")

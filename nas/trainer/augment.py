@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from candidates.preprocessing import Preprocessing
 from nas.augment import crop_flip
@@ -13,6 +14,7 @@ from nas.trainer.erasing import erased
 from nas.trainer.loading import Batch
 from nas.trainer.randaugment import randaugmented
 from nas.trainer.recipe import Recipe
+from nas.trainer.schedules import at_epoch
 from nas.trainer.warp import rotated
 
 
@@ -29,7 +31,10 @@ class Augmenter:
         self.normalise = Normaliser(preprocessing, device)
 
     def __call__(self, batch: Batch, epoch: int) -> Tensor:
-        """N×C×S×S float32, normalised, channels last in memory where the recipe says so."""
+        """N×C×S×S float32, normalised, channels last in memory where the recipe says so.
+
+        S is the network's input size, or the size of the epoch where the recipe has a table of sizes.
+        """
         recipe = self._recipe
 
         def uniform(name: str, count: int) -> Tensor:
@@ -51,7 +56,12 @@ class Augmenter:
                 images = randaugmented(images, choice, recipe.randaugment_magnitude)
             pixels = (images * 255).clamp_(0, 255)
         inputs = self.normalise(pixels, recipe.channels_last)
-        return erased(inputs, uniform("erasing", 5), recipe.erasing) if recipe.erasing else inputs
+        if recipe.erasing:
+            inputs = erased(inputs, uniform("erasing", 5), recipe.erasing)
+        size = inputs.shape[-1] if recipe.image_sizes is None else round(at_epoch(recipe.image_sizes, epoch))
+        if size == inputs.shape[-1]:
+            return inputs
+        return F.interpolate(inputs, size, mode="bilinear", antialias=True)
 
 
 class Normaliser:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from candidates.errors import InputError
-from nas.data.source import TEST, TRAIN, VALIDATION, Source
+from nas.data.source import TEST, TRAIN, VALIDATION, Labels, Source
 from nas.data.split import stratified
 from nas.trainer.order import Indices
 
@@ -40,7 +40,8 @@ class TrainingData:
 
     def describe(self) -> dict[str, Any]:
         """What an accuracy on these images has to be reported with."""
-        where = "val" if self.held_split == VALIDATION else f"{HELD_OUT:.0%} held out of the training images"
+        share = len(self.held) / (len(self.held) + len(self.train))
+        where = "val" if self.held_split == VALIDATION else f"{share:.0%} held out of the training images"
         return {
             "name": self.source.name,
             "classes": len(self.classes),
@@ -50,8 +51,12 @@ class TrainingData:
         }
 
 
-def choose(source: Source) -> TrainingData:
-    """Hold out a validation split where the source has none: always the same images of a data set."""
+def choose(source: Source, fold: str | None = None) -> TrainingData:
+    """Hold out a validation split where the source has none: always the same images of a data set.
+
+    `fold`, such as 2/5, holds out that one of so many stratified parts of the training images, whatever
+    validation split there is.
+    """
     labels = source.labels[TRAIN]
     counts = np.bincount(labels, minlength=len(source.class_names))
     if len(counts) < 2:
@@ -61,12 +66,27 @@ def choose(source: Source) -> TrainingData:
         raise InputError(
             f"{source.name}: class {name} has {counts.min()} training images; expected at least 2"
         )
+    if fold is not None:
+        held = fold_indices(labels, fold)
+        return TrainingData(source, np.setdiff1d(np.arange(len(labels)), held), TRAIN, held)
     if VALIDATION in source.labels and len(source.labels[VALIDATION]):
         return TrainingData(
             source, np.arange(len(labels)), VALIDATION, np.arange(len(source.labels[VALIDATION]))
         )
     held = stratified(labels, max(1, round(HELD_OUT * len(labels))), np.random.default_rng(0))
     return TrainingData(source, np.setdiff1d(np.arange(len(labels)), held), TRAIN, held)
+
+
+def fold_indices(labels: Labels, fold: str) -> Indices:
+    """The images of one fold: every class is dealt out in turn, so that folds have equal shares of it."""
+    number, _, count = fold.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count) and int(count) > 1):
+        raise InputError(f"--fold is {fold!r}; expected a number of so many, such as 1/5")
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(labels))
+    dealt = order[np.argsort(labels[order], kind="stable")]
+    found: Indices = np.sort(dealt[int(number) - 1 :: int(count)])
+    return found
 
 
 def test_indices(source: Source) -> Indices:

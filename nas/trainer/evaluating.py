@@ -28,10 +28,12 @@ SPLITS = (VALIDATION, TEST)
 _WAIT = 2.0  # seconds between two looks at a folder that is watched
 
 
-def open_split(name: str, split: str, arch: Any, recipe: Recipe) -> tuple[Source, str, Indices]:
+def open_split(
+    name: str, split: str, arch: Any, recipe: Recipe, fold: str | None = None
+) -> tuple[Source, str, Indices]:
     """The images to score: the validation images of a training on that data, or its test split."""
     if split == VALIDATION:
-        data = choose(session.open_data(name, arch, recipe, SEARCHED))
+        data = choose(session.open_data(name, arch, recipe, SEARCHED), fold)
         return data.source, data.held_split, data.held
     source = session.open_data(name, arch, recipe, (TRAIN, TEST))
     indices = test_indices(source)
@@ -45,7 +47,9 @@ def evaluate(model: Trained, name: str, split: str, workers: int, folder: Traini
     recipe = Recipe() if folder is None else folder.recipe
     if folder is None:
         open_source(name)  # its errors before those of the classes
-    source, where, indices = open_split(name, split, None if folder is None else folder.architecture, recipe)
+    arch = None if folder is None else folder.architecture
+    fold = None if folder is None or name != folder.record["data"] else folder.fold
+    source, where, indices = open_split(name, split, arch, recipe, fold)
     _check_classes(model, source)
     images = Decoded(source, where, indices, model.preprocessing, recipe, None)
     sums = np.zeros(5)
@@ -80,7 +84,9 @@ def _check_classes(model: Trained, source: Source) -> None:
 
 def watch(folder: TrainingFolder, device: torch.device, workers: int) -> Iterator[dict[str, Any]]:
     """Score each checkpoint of a training as it appears, on the validation images, until the training is finished."""
-    source, where, indices = open_split(folder.record["data"], VALIDATION, folder.architecture, folder.recipe)
+    source, where, indices = open_split(
+        folder.record["data"], VALIDATION, folder.architecture, folder.recipe, folder.fold
+    )
     images = session.evaluation_images(folder, source, where, indices)
     batches = open_batches(images, workers, device)
     network = build(folder.architecture).to(device)

@@ -45,6 +45,11 @@ class TrainingFolder:
         return list(self.record["classes"])
 
     @property
+    def fold(self) -> str | None:
+        """Which fold of the training images is held out, such as 2/5, where it is not the usual split."""
+        return self.record.get("fold")
+
+    @property
     def seed(self) -> int:
         """What decides every random draw."""
         return int(self.record["seed"])
@@ -122,6 +127,9 @@ def open_training(text: str | Path) -> TrainingFolder:
     checks.format_number(where, record, FORMAT)
     for name in _TEXTS:
         checks.text(f"{where}: {name}", record.get(name))
+    for name in ("fold", "teacher"):
+        if record.get(name) is not None:
+            checks.text(f"{where}: {name}", record[name])
     checks.integer(f"{where}: seed", record.get("seed"), 0)
     for label in checks.sequence(f"{where}: classes", record.get("classes")):
         checks.text(f"{where}: a class", label)

@@ -23,6 +23,7 @@ from nas.trainer.optimizers import set_rates
 from nas.trainer.order import epoch_order, updates
 from nas.trainer.recipe import Recipe
 from nas.trainer.scoring import Score, score
+from nas.trainer.teacher import Teacher, distilled
 from nas.training import average_statistics
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Training:
     train_batches: Batches
     held_batches: Batches
     monitor: Monitor
+    teacher: Teacher | None = None
     checkpoint_steps: int | None = None
     checkpoint_seconds: float = 600.0
     position: Position = field(default_factory=Position)
@@ -178,7 +180,12 @@ def update(training: Training, batches: list[Batch]) -> Tensor:
             recipe.cutmix,
         )
         with _sync(training, last=number == len(batches)):
-            loss = mixing.loss(training.model(inputs), targets, recipe.label_smoothing) / len(batches)
+            logits = training.model(inputs)
+            loss = mixing.loss(logits, targets, recipe.label_smoothing)
+            if training.teacher is not None:
+                answers = training.teacher(inputs)
+                loss = distilled(loss, logits, answers, recipe.teacher_weight, recipe.teacher_temperature)
+            loss = loss / len(batches)
             fabric.backward(loss)
         total += loss.detach()
     if recipe.clip_norm is not None:

@@ -82,6 +82,9 @@ class Recipe:
     erasing: float = 0.0
     eval_crop: float | None = 1.0
 
+    image_sizes: Table | None = None
+    teacher_weight: float = 0.5
+    teacher_temperature: float = 2.0
     epoch_fraction: float = 1.0
     balanced: bool = False
     keep_best: int = 3
@@ -93,6 +96,10 @@ class Recipe:
         if self.schedule == "table" and self.lr_table is None:
             raise InputError(
                 "schedule is 'table' but there is no lr_table; expected [[1, 0.01], [19, 0.005], …]"
+            )
+        if self.image_sizes is not None and min(size for _, size in self.image_sizes) < 8:
+            raise InputError(
+                f"image_sizes is {_plain(self.image_sizes)}; expected sizes of at least 8 pixels"
             )
         if self.warmup_epochs > self.epochs:
             raise InputError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -31,6 +31,8 @@ from nas.trainer.optimizers import make_optimizer
 from nas.trainer.order import Indices, update_size
 from nas.trainer.recipe import Recipe
 from nas.trainer.schedules import Plateau
+from nas.trainer.teacher import Teacher
+from nas.trainer.trained import open_trained
 from nas.training import zero_classifier
 
 if TYPE_CHECKING:
@@ -85,10 +87,12 @@ def new_training(
     out: Path,
     init: dict[str, Any] | None = None,
     known: Candidate | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> TrainingFolder:
     """Make the folder of a training of `arch`, which fits `data`; `init` tells what its weights start from.
 
-    `known` is what was found out about the candidate, which is kept where `arch` is still the same network.
+    `known` is what was found out about the candidate, which is kept where `arch` is still the same network;
+    `extra` may name a `teacher` and the `fold` that `data` hold out.
     """
     if known is None or known.architecture != arch:
         known = Candidate(arch)
@@ -109,6 +113,7 @@ def new_training(
         "classes": list(data.classes),
         "init_from": None if init is None else init["from"],
         "versions": versions(),
+        **(extra or {}),
     }
     return create(out, record, recipe, arch, preprocessing, known)
 
@@ -161,6 +166,10 @@ def prepare(
         raise InputError(
             f"a global batch of {recipe.batch} does not divide among {share} processes and parts"
         )
+    if recipe.image_sizes is not None and any(layer.operation == "dense" for layer in arch.layers):
+        raise InputError(
+            f"image_sizes is for networks that take any size; {arch.name or arch.id} takes one alone"
+        )
     network = build(arch, seed=folder.seed, dropout=recipe.dropout)
     set_momentum(network, recipe.bn_momentum)
     if recipe.zero_classifier:
@@ -191,12 +200,20 @@ def prepare(
         train_batches=_batches(training_images(folder, data), options, fabric),
         held_batches=_batches(held_images(folder, data), options, fabric),
         monitor=monitor,
+        teacher=_teacher(folder, fabric),
         checkpoint_steps=options.checkpoint_steps,
     )
     last = list(checkpoints.checkpoint_paths(folder.path).values())
     if last:
         training.restore(checkpoints.load(last[-1], arch.id))
     return training
+
+
+def _teacher(folder: TrainingFolder, fabric: Fabric) -> Teacher | None:
+    name = folder.record.get("teacher")
+    if name is None:
+        return None
+    return Teacher(open_trained(str(name), str(fabric.device)), folder.preprocessing, folder.classes)
 
 
 def training_images(folder: TrainingFolder, data: TrainingData) -> Decoded:

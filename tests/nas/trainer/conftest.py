@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from candidates import Architecture
+from candidates import Architecture, Baseline
 from nas.data import open_source
 from nas.trainer import session
 from nas.trainer.data import choose
@@ -60,10 +60,19 @@ class Trainer:
     path: Path
     data: Path
 
-    def make(self, name: str, recipe: Recipe, arch: Architecture = TINY, seed: int = 0) -> TrainingFolder:
-        data = choose(open_source(str(self.data)))
+    def make(
+        self,
+        name: str,
+        recipe: Recipe,
+        arch: Architecture | Baseline = TINY,
+        seed: int = 0,
+        extra: dict[str, str | None] | None = None,
+    ) -> TrainingFolder:
+        data = choose(open_source(str(self.data)), (extra or {}).get("fold"))
         fitted = session.fitted(arch, data.source, None)
-        return session.new_training("tiny", fitted, str(self.data), data, recipe, seed, self.path / name)
+        return session.new_training(
+            "tiny", fitted, str(self.data), data, recipe, seed, self.path / name, extra=extra
+        )
 
     def run(
         self,
@@ -73,7 +82,7 @@ class Trainer:
         checkpoint_steps: int | None = None,
     ) -> dict[str, Any] | None:
         folder = open_training(self.path / name)
-        data = choose(open_source(str(self.data)))
+        data = choose(open_source(str(self.data)), folder.fold)
         session.check_same_data(folder, data)
         options = session.Options("cpu", workers, tensorboard=False, checkpoint_steps=checkpoint_steps)
         fabric = make_fabric("cpu", folder.recipe.precision)
