@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.commands.app import new_app, run
+from nas.commands.app import new_app, run, was_given
 
 if TYPE_CHECKING:
     from nas.commands.full_training import FullTraining
@@ -108,7 +108,7 @@ def search(
     given = {
         name: value
         for name, value in context.params.items()
-        if name not in _NOT_SETTINGS and _was_given(context, name)
+        if name not in _NOT_SETTINGS and was_given(context, name)
     }
     if resume is None and target_ms is None:
         raise InputError("Missing option '--target-ms'; for example --target-ms 78")
@@ -123,11 +123,6 @@ def search(
     settings = {name: value for name, value in context.params.items() if name not in _NOT_SETTINGS}
     out = out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
     return _start(settings, expanded("--out", out), stream, as_json, full)
-
-
-def _was_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _start(values: dict[str, Any], out: Path, stream: Any, as_json: bool, full: FullTraining) -> int:

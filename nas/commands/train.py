@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.app import new_app, run
+from nas.commands.app import new_app, run, was_given
 
 app = new_app()
 
@@ -24,6 +24,7 @@ def main() -> None:
     "nas-train --compare trained other"
 )
 def train(
+    context: typer.Context,
     candidate: Annotated[
         list[str] | None,
         typer.Argument(
@@ -102,37 +103,24 @@ def train(
 
     given = list(candidate or ())
     stream = sys.stderr if as_json else sys.stdout
-    modes.check_one_mode(
+    mode = modes.only_mode(
         resume=resume is not None, evaluate=evaluate, predict=predict, compare=compare, show=show
     )
-    if compare:
+    modes.check_options(mode, {name for name in context.params if was_given(context, name)})
+    if mode == "compare":
         return trained.compare(given, out, as_json)
-    if predict:
+    if mode == "predict":
         return trained.predict(given, as_json)
     machine = modes.Machine(device, workers, checkpoint_steps)
-    if evaluate:
+    if mode == "evaluate":
         return trained.evaluate(given, data, split, watch, machine, stream, as_json)
     if resume is not None:
-        modes.check_no_settings(
-            given,
-            data,
-            settings,
-            epochs,
-            global_batch,
-            resolution,
-            out,
-            init_from,
-            fake_data,
-            teacher,
-            fold,
-            head,
-        )
         return modes.resume(resume, machine, stream, as_json)
     wanted = modes.Wanted(
         given, data, recipe, settings or [], epochs, global_batch, resolution, width, seed, out, init_from,
         init_weights, fake_data, teacher, fold, head,
     )  # fmt: skip
-    return modes.show(wanted) if show else modes.train(wanted, machine, stream, as_json)
+    return modes.show(wanted) if mode == "show" else modes.train(wanted, machine, stream, as_json)
 
 
 if __name__ == "__main__":

@@ -69,20 +69,42 @@ class Machine:
         return Options(self.device, workers, checkpoint_steps=self.checkpoint_steps)
 
 
-def check_one_mode(**modes: bool) -> None:
-    """Only one of these can be asked for."""
-    asked = [f"--{name}" for name, on in modes.items() if on]
+def only_mode(**modes: bool) -> str | None:
+    """The one of these that is asked for, if any."""
+    asked = [name for name, on in modes.items() if on]
     if len(asked) > 1:
-        raise InputError(f"{' and '.join(asked)} exclude each other; give one of them")
+        raise InputError(f"--{' and --'.join(asked)} exclude each other; give one of them")
+    return asked[0] if asked else None
 
 
-def check_no_settings(given: list[str], *options: object) -> None:
-    """A resumed training keeps what it was started with."""
-    if given or any(option not in (None, False) and option != [] for option in options):
-        raise InputError(
-            "a resumed training keeps its candidate, data, recipe and folder; give --resume alone "
-            "(with --device, --workers, --checkpoint-steps), or start a new training with --init-from"
-        )
+def check_options(mode: str | None, given: set[str]) -> None:
+    """Nothing that is given is passed over in silence; `mode` is the option that says what to do."""
+    if mode is None:
+        wrong = given & {"split", "watch"}
+        reason = "is for --evaluate"
+    else:
+        wrong = given - _MEANT[mode] - {mode, "as_json"}
+        reason = f"has no meaning with --{mode}"
+        if mode == "resume":
+            reason = (
+                "cannot be changed: a resumed training keeps its candidate, data, recipe and folder; give --resume "
+                "alone, or start a new training with --init-from"
+            )
+    if wrong:
+        name = min(wrong)
+        shown = "CANDIDATE" if name == "candidate" else f"--{_WORDS.get(name, name.replace('_', '-'))}"
+        raise InputError(f"{shown} {reason}")
+
+
+_MACHINE = {"device", "workers"}
+_MEANT = {
+    "resume": _MACHINE | {"checkpoint_steps"},
+    "evaluate": _MACHINE | {"candidate", "data", "split", "watch"},
+    "predict": {"candidate"},
+    "compare": {"candidate", "out"},
+    "show": {"candidate", "recipe", "settings", "epochs", "global_batch"},
+}
+_WORDS = {"settings": "set"}
 
 
 def resolved_recipe(wanted: Wanted) -> Recipe:

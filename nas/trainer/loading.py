@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -118,6 +119,7 @@ class Loaded:
             prefetch_factor=_PREFETCH if workers else None,
             persistent_workers=workers > 0,
             generator=torch.Generator().manual_seed(0),
+            worker_init_fn=_leave_signals,
         )
 
     def epoch(self, epoch: int, plan: Sequence[Indices]) -> Iterator[Batch]:
@@ -130,6 +132,12 @@ class Loaded:
                 indices.numpy(),
                 bad,
             )
+
+
+def _leave_signals(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; what comes of it is the training's to decide."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class _Plan:

@@ -217,12 +217,13 @@ def score_split(training: Training, batches: Batches, count: int, confusion: Ten
         lambda pixels: training.augment.normalise(pixels, training.recipe.channels_last),
         fabric.global_rank,
         fabric.world_size,
-        lambda sums: _summed(fabric, sums),
+        lambda sums: summed(fabric, sums),
         confusion,
     )
 
 
-def _summed(fabric: Fabric, sums: Tensor) -> Tensor:
+def summed(fabric: Fabric, sums: Tensor) -> Tensor:
+    """The sum over all processes."""
     total: Tensor = fabric.all_reduce(sums, reduce_op="sum")  # type: ignore[assignment]
     return total
 
@@ -297,7 +298,7 @@ def _asked(training: Training, stop: Callable[[], bool]) -> bool:
     if training.position.step % _CHECK_EVERY:
         return False
     asked = torch.tensor(float(stop()), device=training.fabric.device)
-    return bool(_summed(training.fabric, asked) > 0)
+    return bool(summed(training.fabric, asked) > 0)
 
 
 def _due(training: Training, saved: float) -> bool:

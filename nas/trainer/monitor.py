@@ -63,7 +63,8 @@ class Monitor:
         self._images += images
         self._updates += 1
         if self._bar is not None and self._task is not None:
-            speed = f"{self._images / (time.perf_counter() - self._started):.0f} images/s"
+            spent = time.perf_counter() - self._started
+            speed = f"{self._images / spent:.0f} images/s  {1000 * spent / self._updates:.3g} ms/step"
             self._bar.update(self._task, advance=1, speed=speed)
         writer = self._events(training)
         if writer is not None and training.position.step % _EVERY == 0:

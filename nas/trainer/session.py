@@ -25,7 +25,7 @@ from nas.trainer.devices import make_fabric
 from nas.trainer.ema import Average
 from nas.trainer.folder import CANDIDATE, RESULT, WEIGHTS, TrainingFolder, create
 from nas.trainer.loading import Batches, Decoded, open_batches
-from nas.trainer.loop import Training, fit, score_split
+from nas.trainer.loop import Training, fit, score_split, summed
 from nas.trainer.monitor import Monitor
 from nas.trainer.optimizers import make_optimizer
 from nas.trainer.order import Indices, update_size
@@ -271,7 +271,9 @@ def _finish(training: Training, options: Options) -> dict[str, Any]:
     folder, data = training.folder, training.data
     counts = torch.zeros(len(data.classes), len(data.classes), dtype=torch.int64)
     validation = score_split(training, training.held_batches, len(data.held), counts)
-    training.monitor.confusion(training, counts)
+    training.monitor.confusion(
+        training, summed(training.fabric, counts.double().to(training.fabric.device)).cpu()
+    )
     source, indices = tested(folder.record["data"], folder.architecture, folder.recipe, data)
     test = None
     if len(indices):
