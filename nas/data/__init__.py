@@ -57,12 +57,16 @@ def _open_folder(path: Path, splits: Sequence[str]) -> Source:
     from nas.data.cifar import is_cifar, load_cifar_folder
     from nas.data.folder import load_folder
     from nas.data.idx import is_idx, load_idx
+    from nas.data.shards import load_shards, shards_of
 
     names = {p.name for p in path.iterdir() if p.is_file()}
     if is_cifar(names):
         return load_cifar_folder(path, splits)
     if is_idx(names):
         return load_idx(path, splits)
+    shards = shards_of(names)
+    if shards:
+        return load_shards(path, shards, splits)
     if "data_batch_1" in names:
         raise InputError(f"{path} holds CIFAR's Python version, which is pickled; use its binary version")
     return load_folder(path, splits)

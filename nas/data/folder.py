@@ -39,17 +39,17 @@ class FolderSource:
     @cached_property
     def _looks(self) -> list[tuple[int, str]]:
         """Shorter side and mode of images spread over the training split."""
-        paths = self.files[TRAIN]
+        count = len(self.files[TRAIN])
         looks = []
         with no_warnings():
-            for path in paths[:: max(1, len(paths) // _LOOKED_AT)]:
+            for index in range(0, count, max(1, count // _LOOKED_AT)):
                 try:
-                    with Image.open(path) as image:
+                    with self.opened(TRAIN, index) as image:
                         looks.append((min(image.size), image.mode))
                 except UNREADABLE:
                     continue
         if not looks:
-            raise InputError(f"{self.name}: no image can be read; tried {paths[0]} and others")
+            raise InputError(f"{self.name}: no image can be read; tried {self.place(TRAIN, 0)} and others")
         return looks
 
     @property
@@ -74,18 +74,19 @@ class FolderSource:
         """Decode, turn upright, crop the middle square, resize."""
         channels = self.channels
         pixels = np.zeros((len(indices), channels, size, size), np.uint8)
-        paths = [self.files[split][index] for index in indices]
 
         def load(position: int) -> str | None:
+            index = int(indices[position])
             try:
-                pixels[position] = square(paths[position], size, channels)
+                with self.opened(split, index) as image:
+                    pixels[position] = square(image, size, channels)
             except UNREADABLE as error:
-                return f"{position}: {paths[position]}: {error or type(error).__name__}"
+                return f"{position}: {self.place(split, index)}: {error or type(error).__name__}"
             return None
 
         # Pillow decodes outside Python's lock; what it warns of (odd metadata) an image survives.
         with no_warnings(), ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            problems = pool.map(load, range(len(paths)))
+            problems = pool.map(load, range(len(indices)))
             return pixels, [problem for problem in problems if problem]
 
 

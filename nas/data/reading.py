@@ -8,7 +8,6 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,12 +43,11 @@ def no_warnings() -> Iterator[None]:
         yield
 
 
-def square(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
-    """A file's middle square as C×size×size."""
+def square(image: Image.Image, size: int, channels: int) -> NDArray[np.uint8]:
+    """The middle square of an opened image as C×size×size."""
     mode = _mode(channels)
-    with Image.open(path) as image:
-        image.draft(mode, (size, size))  # a JPEG is decoded at a fraction of its size where that suffices
-        return _array(ImageOps.fit(_upright(image, mode), (size, size), Image.Resampling.BILINEAR))
+    image.draft(mode, (size, size))  # a JPEG is decoded at a fraction of its size where that suffices
+    return _array(ImageOps.fit(_upright(image, mode), (size, size), Image.Resampling.BILINEAR))
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:

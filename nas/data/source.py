@@ -146,6 +146,11 @@ def numbered_classes(name: str, labels: Mapping[str, Labels]) -> tuple[str, ...]
     return tuple(str(label) for label in range(highest + 1))
 
 
+def sorted_classes(names: set[str]) -> list[str]:
+    """Numbers in their order, else words in theirs."""
+    return sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
+
+
 def _resized(images: Pixels, size: int) -> Pixels:
     import torch
     from torch.nn import functional as F

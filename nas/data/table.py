@@ -14,7 +14,7 @@ import numpy as np
 
 from candidates.errors import InputError
 from nas.data.folder import SPLITS, FolderSource
-from nas.data.source import MOST_CLASSES, SEARCHED, TRAIN, Labels
+from nas.data.source import MOST_CLASSES, SEARCHED, TRAIN, Labels, sorted_classes
 
 SUFFIXES = (".csv", ".parquet")
 _COLUMNS = {
@@ -53,7 +53,7 @@ def _source(
     trained = [label for label, split in zip(labels, where, strict=True) if split == TRAIN]
     if not trained:
         raise InputError(f"{table} has no row to train on; expected rows with the split train")
-    class_names = tuple(_sorted(set(trained)))
+    class_names = tuple(sorted_classes(set(trained)))
     if len(class_names) > MOST_CLASSES:
         raise InputError(f"{table} has {len(class_names)} classes; expected at most {MOST_CLASSES}")
     numbers = {name: number for number, name in enumerate(class_names)}
@@ -81,11 +81,6 @@ def _check_exists(table: Path, files: dict[str, list[Path]]) -> None:
         for path in paths[:: max(1, len(paths) // 1000)]:
             if not path.is_file():
                 raise InputError(f"{table}: {path} does not exist; paths are relative to {table.parent}")
-
-
-def _sorted(names: set[str]) -> list[str]:
-    """Numbers in their order, else words in theirs."""
-    return sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
 
 
 def _split(table: Path, name: str) -> str:

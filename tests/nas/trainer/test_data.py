@@ -99,4 +99,6 @@ def test_a_part_is_cut_from_the_upright_image_whatever_its_exif_says(
         found = cropped(image, box, 16, 3, "bilinear")
     assert np.abs(found.transpose(1, 2, 0).astype(int) - np.asarray(expected).astype(int)).max() < 24
     with Image.open(tmp_path / "a.jpg") as image:
-        assert np.array_equal(centre(image, 32, 32, 3), square(tmp_path / "a.jpg", 32, 3))
+        found = centre(image, 32, 32, 3)
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert np.array_equal(found, square(image, 32, 3))
