@@ -1,4 +1,4 @@
-"""The training loop.
+"""The proxy's training loop, and the steps that full training (nas/trainer) shares with it.
 
 Images stay on the training device as bytes; a step is: gather, crop, normalise, forward, backward, update.
 Nothing inside an epoch waits for the device.

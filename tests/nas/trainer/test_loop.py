@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import io
 import json
 import math
 from dataclasses import replace
@@ -15,13 +16,17 @@ import pytest
 import torch
 from PIL import Image
 
-from candidates import zoo
+from candidates import Architecture, zoo
 from candidates.errors import InputError, RunError
 from candidates.export import load_network
+from nas.data import load_data, open_source
 from nas.find_candidate import find_candidate, find_weights
-from nas.trainer import checkpoints
+from nas.proxy import Proxy
+from nas.recipe import Recipe as ProxyRecipe
+from nas.trainer import checkpoints, session
 from nas.trainer import recipe as recipes
 from nas.trainer.checkpoints import checkpoint_paths
+from nas.trainer.data import choose
 from nas.trainer.folder import open_training
 from nas.trainer.init import initial_weights
 from nas.trainer.recipe import Recipe
@@ -275,6 +280,19 @@ def test_the_models_that_came_before_train_by_their_recipes(
     assert result is not None
     assert math.isfinite(result["validation"]["loss"])
     assert find_candidate(str(trainer.path / "t")).architecture.id == result["id"]
+
+
+def test_the_proxys_recipe_in_this_loop_learns_what_the_proxy_learns(tmp_path: Path) -> None:
+    arch = Architecture.from_blocks(["r1_k3_s22_e3_i16_o24", "r1_k3_s22_e3_i24_o40_se0.25"], stem=16, head=64)
+    proxy = Proxy.prepare(load_data("digits"), ProxyRecipe(epochs=8), device="cpu")
+    expected = proxy.train(arch, seed=0).accuracy
+    data = choose(open_source("digits"))
+    recipe = recipes.load("proxy").with_values({"epochs": 8})
+    folder = session.new_training("x", proxy.architecture(arch), "digits", data, recipe, 0, tmp_path / "t")
+    result = session.run(folder, data, session.Options("cpu", 0, tensorboard=False), io.StringIO())
+    assert result is not None
+    assert expected > 0.6
+    assert result["accuracy"] == pytest.approx(expected, abs=0.1)
 
 
 def test_bfloat16_trains_on_a_cpu(trainer: Trainer) -> None:
