@@ -175,8 +175,8 @@ def train(wanted: Wanted, machine: Machine, stream: TextIO, as_json: bool) -> in
         for line in _notes(found.architecture, arch, data, recipe):
             print(line, file=stream, flush=True)
         if weights is None and (expanded("candidate", wanted.given[0]) / folders.WEIGHTS).is_file():
-            name = wanted.given[0]
-            print(f"trained from scratch; --init-from {name} would start from its weights", file=stream)
+            again = f"--init-from {wanted.given[0]}"
+            print(f"trained from scratch; {again} would start from its weights", file=stream)
         session.new_training(wanted.given[0], arch, name, data, recipe, wanted.seed, out, init, found, extra)
     fabric.barrier()
     folder = folders.open_training(out)

@@ -33,6 +33,11 @@ class TrainingData:
         return self.source.class_names
 
     @property
+    def train_labels(self) -> Labels:
+        """The labels of the images that are trained on."""
+        return self.source.labels[TRAIN][self.train]
+
+    @property
     def fingerprint(self) -> int:
         """Tells whether a resumed training has the images that it began with."""
         parts = [np.ascontiguousarray(self.source.labels[split]) for split in (TRAIN, self.held_split)]

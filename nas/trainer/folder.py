@@ -101,12 +101,17 @@ def create(
     check_free(path)
     folder = TrainingFolder(path, {"format": FORMAT, "id": arch.id, **record}, recipe, arch, preprocessing)
     with made_folders(path):
-        write_text(path / RECIPE, recipe.to_yaml())
-        arch.save(path / ARCHITECTURE)
-        replace(known, accuracy=None, reward=None, within_target=None).save(path / CANDIDATE)
-        folder.write_json(preprocessing_file.FILE, preprocessing.to_dict())
-        write_text(path / labels.FILE, labels.labels_text(folder.classes))
-        folder.write_json(RECORD, folder.record)
+        try:
+            write_text(path / RECIPE, recipe.to_yaml())
+            arch.save(path / ARCHITECTURE)
+            replace(known, accuracy=None, reward=None, within_target=None).save(path / CANDIDATE)
+            folder.write_json(preprocessing_file.FILE, preprocessing.to_dict())
+            write_text(path / labels.FILE, labels.labels_text(folder.classes))
+            folder.write_json(RECORD, folder.record)
+        except BaseException:
+            for name in (RECIPE, ARCHITECTURE, CANDIDATE, preprocessing_file.FILE, labels.FILE):
+                (path / name).unlink(missing_ok=True)
+            raise
     return folder
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +131,7 @@ def fit(training: Training, stop: Callable[[], bool] = lambda: False) -> bool:
 def run_epoch(training: Training, stop: Callable[[], bool]) -> bool:
     """The rest of the epoch that the position is in; return whether its end was reached."""
     fabric, recipe, here, data = training.fabric, training.recipe, training.position, training.data
-    labels = data.source.labels["train"][data.train]
+    labels = data.train_labels
     order = epoch_order(labels, training.folder.seed, here.epoch, recipe.epoch_fraction, recipe.balanced)
     whole = updates(order, recipe.batch, 0, fabric.global_rank, fabric.world_size, recipe.accumulate)
     plan = whole[here.updates :]
@@ -230,29 +231,18 @@ def summed(fabric: Fabric, sums: Tensor) -> Tensor:
 
 def _reestimate(training: Training) -> None:
     size = min(training.recipe.batch, len(training.data.train))
-    order = epoch_order(training.data.source.labels["train"][training.data.train], 0, 0)
+    order = epoch_order(training.data.train_labels, 0, 0)
     plan = [order[at : at + size] for at in range(0, len(order) - size + 1, size)][:_STATISTICS]
     batches = training.train_batches.epoch(0, plan)
     normalise = training.augment.normalise
     average_statistics(training.evaluated, (normalise(batch.pixels) for batch in batches))
 
 
-def _sync(training: Training, last: bool) -> Any:
-    """Gradients are exchanged between processes once for each update."""
-    alone = training.fabric.world_size == 1
-    return (
-        training.fabric.no_backward_sync(training.model, enabled=not (last or alone))
-        if not alone
-        else _Nothing()
-    )
-
-
-class _Nothing:
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *details: object) -> None:
-        return None
+def _sync(training: Training, last: bool) -> AbstractContextManager[Any]:
+    """Processes exchange their gradients once for each update."""
+    if training.fabric.world_size == 1:
+        return nullcontext()
+    return training.fabric.no_backward_sync(training.model, enabled=not last)
 
 
 def _set_rates(training: Training, updates_each: int) -> None:

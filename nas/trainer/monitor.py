@@ -11,11 +11,11 @@ import torch
 
 from candidates.files import write_text
 from nas.progress import percent
+from nas.trainer.events import Events, curves
 from nas.trainer.folder import METRICS
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
-    from torch.utils.tensorboard import SummaryWriter
 
     from nas.trainer.loop import Training
 
@@ -39,7 +39,7 @@ class Monitor:
 
     def __init__(self, stream: TextIO | None, tensorboard: bool = True) -> None:
         self._stream, self._tensorboard = stream, tensorboard and stream is not None
-        self._writer: SummaryWriter | None = None
+        self._events: Events | None = None
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._started = self._images = self._updates = self._planned = 0.0
@@ -66,12 +66,10 @@ class Monitor:
             spent = time.perf_counter() - self._started
             speed = f"{self._images / spent:.0f} images/s  {1000 * spent / self._updates:.3g} ms/step"
             self._bar.update(self._task, advance=1, speed=speed)
-        writer = self._events(training)
-        if writer is not None and training.position.step % _EVERY == 0:
-            step = training.position.step
-            writer.add_scalar("learning rate", training.optimizer.param_groups[0]["lr"], step)
-            if training.position.losses:
-                writer.add_scalar("loss/train", training.position.losses[-1], step)
+        here, events = training.position, self._opened(training)
+        if events is not None and here.step % _EVERY == 0 and here.losses:
+            rate = training.optimizer.param_groups[0]["lr"]
+            events.scalars({"learning rate": rate, "loss/train": here.losses[-1]}, here.step)
 
     def speed(self) -> dict[str, float]:
         """Images per second, milliseconds for an update and seconds of the epoch so far, validation left out."""
@@ -87,7 +85,7 @@ class Monitor:
         """An epoch is done and its checkpoint written."""
         if self._stream is None:
             return
-        write_text(training.folder.path / METRICS, _csv(history))
+        self.table(training)
         row = history[-1]
         left = (training.recipe.epochs - row["epoch"]) * (time.perf_counter() - self._started)
         self.note(
@@ -96,51 +94,38 @@ class Monitor:
             f"lr {row['lr']:.3g}  {row['images_per_second']:.0f} images/s  {row['ms_per_step']:.3g} ms/step  "
             f"left {_duration(left)}"
         )
-        writer = self._events(training)
-        if writer is not None:
-            self._write_events(writer, training, row)
+        events = self._opened(training)
+        if events is not None:
+            events.scalars(curves(row), row["step"])
+            events.histograms(training.network, row["step"])
+
+    def table(self, training: Training) -> None:
+        """Write metrics.csv: the epochs so far."""
+        if self._stream is not None:
+            write_text(training.folder.path / METRICS, _csv(training.position.history))
 
     def first_images(self, training: Training, inputs: torch.Tensor) -> None:
         """Show the network's first inputs, as augmented, in TensorBoard."""
-        writer = self._events(training)
-        if writer is not None:
-            images = inputs[:64].float().cpu()
-            low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
-            writer.add_images("training images", (images - low) / (high - low).clamp(min=1e-6), 0)
+        events = self._opened(training)
+        if events is not None:
+            events.images("training images", inputs)
 
     def confusion(self, training: Training, counts: torch.Tensor) -> None:
         """Show how often each class (row) was taken for each (column) in TensorBoard."""
-        writer = self._events(training)
-        if writer is not None:
-            shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
-            scale = max(1, 256 // len(counts))
-            image = shares.float().repeat_interleave(scale, 0).repeat_interleave(scale, 1)
-            writer.add_image("confusion matrix", image[None], training.position.step)
+        events = self._opened(training)
+        if events is not None:
+            events.confusion(counts, training.position.step)
 
     def close(self) -> None:
         """End what is open."""
         self._hide_bar()
-        if self._writer is not None:
-            self._writer.close()
+        if self._events is not None:
+            self._events.close()
 
-    def _write_events(self, writer: SummaryWriter, training: Training, row: dict[str, Any]) -> None:
-        for name in ("validation_accuracy", "validation_top5", "validation_loss", "images_per_second"):
-            writer.add_scalar(name.replace("_", "/", 1), row[name], row["step"])
-        for name, weights in training.network.named_parameters():
-            if weights.ndim > 1:
-                writer.add_histogram(name, weights.detach().float().cpu(), row["step"])
-
-    def _events(self, training: Training) -> SummaryWriter | None:
-        if not self._tensorboard:
-            return None
-        if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            # What a killed training wrote after its last checkpoint is purged.
-            self._writer = SummaryWriter(
-                str(training.folder.path / "tensorboard"), purge_step=training.position.step + 1
-            )
-        return self._writer
+    def _opened(self, training: Training) -> Events | None:
+        if self._tensorboard and self._events is None:
+            self._events = Events(training.folder.path, training.position.step)
+        return self._events
 
     def _show_bar(self, epoch: int, epochs: int, planned: int, done: int) -> None:
         from rich.console import Console

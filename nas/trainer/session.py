@@ -258,6 +258,7 @@ def run(
         training = prepare(fabric, folder, data, options, monitor, weights)
         if training.position.step:
             here = training.position
+            monitor.table(training)  # as of the checkpoint: what was killed after it may not have written it
             monitor.note(f"going on at step {here.step}, in epoch {here.epoch + 1} of {folder.recipe.epochs}")
         if not fit(training, stop):
             return None

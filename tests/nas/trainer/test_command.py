@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nas.commands.app import status
 from nas.trainer.checkpoints import checkpoint_paths
@@ -63,6 +64,18 @@ def test_train_export_evaluate_predict_and_compare(run: Run, photos: Path, tmp_p
     }
     assert list((tmp_path / "t" / "tensorboard").glob("events.out.tfevents.*"))
 
+    events = EventAccumulator(str(tmp_path / "t" / "tensorboard")).Reload().Tags()
+    assert {"accuracy/validation", "loss/validation", "learning rate"} <= set(events["scalars"])
+    assert {"confusion matrix"} <= set(events["images"])
+    assert any(name.startswith("training images") for name in events["images"])
+    assert "layers.0.conv.conv.weight" in events["histograms"]
+
+    watched = run("t", "--evaluate", "--watch", "--workers", "0", "--json")
+    assert watched.code == 0, watched.err
+    last = json.loads(watched.out)[-1]
+    assert last["step"] == result["steps"]
+    assert last["top1"] == result["validation"]["top1"]
+
     again = run("--resume", "t", "--json")
     assert json.loads(again.out)["validation"] == result["validation"]
 
@@ -92,6 +105,9 @@ def test_train_export_evaluate_predict_and_compare(run: Run, photos: Path, tmp_p
 
     tuned = run("t", "--init-from", "t", "--data", photos, *OPTIONS, "--out", "u")
     assert tuned.code == 0, tuned.err
+    anew = run("dist", "--data", photos, *OPTIONS, "--epochs", "1", "--out", "v")
+    assert "trained from scratch; --init-from dist would start from its weights" in anew.out
+    assert json.loads((tmp_path / "v" / "training.json").read_text())["data"] == str(photos)
     compared = run("--compare", "t", "u", "--out", "both.svg", "--json")
     rows = json.loads(compared.out)["trainings"]
     assert [row["epochs"] for row in rows] == [3, 3]
