@@ -29,8 +29,8 @@ from candidates import build, zoo  # noqa: E402
 from candidates.preprocessing import Preprocessing  # noqa: E402
 from nas.data import open_source  # noqa: E402
 from nas.data.source import TEST, TRAIN, VALIDATION, ArraySource  # noqa: E402
+from nas.trainer import opening, session  # noqa: E402
 from nas.trainer import recipe as recipes  # noqa: E402
-from nas.trainer import session  # noqa: E402
 from nas.trainer.data import choose  # noqa: E402
 from nas.trainer.devices import make_fabric  # noqa: E402
 from nas.trainer.loading import Decoded, Loaded  # noqa: E402
@@ -76,7 +76,7 @@ def _training(
     }
     labels = {split: np.arange(count, dtype=np.int64) % 10 for split, count in counts.items()}
     data = choose(ArraySource("noise", tuple("0123456789"), images, labels))
-    arch = session.fitted(zoo.load(network), data.source, resolution)
+    arch = opening.fitted(zoo.load(network), data.source, resolution)
     folder = session.new_training(network, arch, "noise", data, recipe, 0, path)
     fabric = make_fabric("auto", recipe.precision)
     return session.prepare(fabric, folder, data, session.Options(workers=workers), Monitor(None))

@@ -27,8 +27,8 @@ from candidates import Architecture, Baseline  # noqa: E402
 from nas.data import open_source  # noqa: E402
 from nas.find_candidate import find_candidate  # noqa: E402
 from nas.run import absolute  # noqa: E402
+from nas.trainer import opening, session  # noqa: E402
 from nas.trainer import recipe as recipes  # noqa: E402
-from nas.trainer import session  # noqa: E402
 from nas.trainer.data import choose  # noqa: E402
 
 DEFAULT = ["mnasnet-a1*0.5", "mobilenet-v2-reduced", "resnet-like"]
@@ -67,7 +67,7 @@ def main(
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         for number, text in enumerate(networks or DEFAULT):
-            arch = session.fitted(_architecture(text), loaded.source, resolution)
+            arch = opening.fitted(_architecture(text), loaded.source, resolution)
             folder = session.new_training(
                 text,
                 arch,

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from candidates.files import write_text
 from nas.candidate import Candidate
 from nas.evaluation import Measured
-from nas.trainer import session
+from nas.trainer import opening, session
 from nas.trainer.data import TrainingData, choose
 from nas.trainer.folder import CANDIDATE, TrainingFolder, is_training, open_training
 from nas.trainer.recipe import Recipe
@@ -76,11 +76,11 @@ def _opened(
 ) -> tuple[TrainingFolder, TrainingData]:
     if is_training(path):
         folder = open_training(path)
-        data = choose(session.open_data(data_name, folder.architecture, folder.recipe))
-        session.check_same_data(folder, data)
+        data = choose(opening.open_data(data_name, folder.architecture, folder.recipe))
+        opening.check_same_data(folder, data)
         return folder, data
-    data = choose(session.open_data(data_name, known.architecture, recipe))
-    arch = session.fitted(known.architecture, data.source, None)
+    data = choose(opening.open_data(data_name, known.architecture, recipe))
+    arch = opening.fitted(known.architecture, data.source, None)
     name = known.architecture.id
     return session.new_training(name, arch, data_name, data, recipe, seed, path, known=known), data
 

@@ -42,7 +42,7 @@ class FullTraining:
         self, folder: RunFolder, prepared: Prepared, rows: list[Row], stream: Any
     ) -> list[dict[str, Any]] | None:
         """Train the best of a finished search and say what came of it; None where the user asked to stop."""
-        from nas.commands.train_modes import Machine
+        from nas.commands.train_options import Machine
         from nas.progress import milliseconds, percent
         from nas.search import Stop
         from nas.train_best import SUMMARY, Plan, chosen, train_best

@@ -99,24 +99,25 @@ def train(
 ) -> int:
     """Train a candidate in full; resume, evaluate, compare trainings, classify images."""
     from nas.commands import train_modes as modes
+    from nas.commands import train_options as options
     from nas.commands import trained_modes as trained
 
     given = list(candidate or ())
     stream = sys.stderr if as_json else sys.stdout
-    mode = modes.only_mode(
+    mode = options.only_mode(
         resume=resume is not None, evaluate=evaluate, predict=predict, compare=compare, show=show
     )
-    modes.check_options(mode, {name for name in context.params if was_given(context, name)})
+    options.check_options(mode, {name for name in context.params if was_given(context, name)})
     if mode == "compare":
         return trained.compare(given, out, as_json)
     if mode == "predict":
         return trained.predict(given, as_json)
-    machine = modes.Machine(device, workers, checkpoint_steps)
+    machine = options.Machine(device, workers, checkpoint_steps)
     if mode == "evaluate":
         return trained.evaluate(given, data, split, watch, machine, stream, as_json)
     if resume is not None:
         return modes.resume(resume, machine, stream, as_json)
-    wanted = modes.Wanted(
+    wanted = options.Wanted(
         given, data, recipe, settings or [], epochs, global_batch, resolution, width, seed, out, init_from,
         init_weights, fake_data, teacher, fold, head,
     )  # fmt: skip

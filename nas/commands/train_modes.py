@@ -8,116 +8,19 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from candidates import Architecture, Baseline, checks
 from candidates.errors import InputError
 from candidates.files import check_folder, expanded
+from nas.commands.train_options import Machine, Wanted, resolved_recipe
 
 if TYPE_CHECKING:
     from nas.trainer.folder import TrainingFolder
     from nas.trainer.recipe import Recipe
     from nas.trainer.session import Options
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a new training is asked to be."""
-
-    given: list[str]
-    data: str | None
-    recipe: str
-    settings: list[str]
-    epochs: int | None
-    global_batch: int | None
-    resolution: int | None
-    width: float
-    seed: int
-    out: Path | None
-    init_from: str | None
-    init_weights: str
-    fake_data: bool
-    teacher: str | None = None
-    fold: str | None = None
-    head: int | None = None
-
-
-@dataclass(frozen=True)
-class Machine:
-    """How it is to run here."""
-
-    device: str
-    workers: int | None
-    checkpoint_steps: int | None
-
-    def options(self) -> Options:
-        """Checked, with the defaults of this machine."""
-        from nas.trainer.devices import NAMES
-        from nas.trainer.session import Options
-
-        checks.one_of("--device", self.device, NAMES)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        workers = self.workers
-        if workers is None:
-            workers = max(1, min(16, cores // local))
-        checks.integer("--workers", workers, 0, 1024)
-        if self.checkpoint_steps is not None:
-            checks.integer("--checkpoint-steps", self.checkpoint_steps)
-        return Options(self.device, workers, checkpoint_steps=self.checkpoint_steps)
-
-
-def only_mode(**modes: bool) -> str | None:
-    """The one of these that is asked for, if any."""
-    asked = [name for name, on in modes.items() if on]
-    if len(asked) > 1:
-        raise InputError(f"--{' and --'.join(asked)} exclude each other; give one of them")
-    return asked[0] if asked else None
-
-
-def check_options(mode: str | None, given: set[str]) -> None:
-    """Nothing that is given is passed over in silence; `mode` is the option that says what to do."""
-    if mode is None:
-        wrong = given & {"split", "watch"}
-        reason = "is for --evaluate"
-    else:
-        wrong = given - _MEANT[mode] - {mode, "as_json"}
-        reason = f"has no meaning with --{mode}"
-        if mode == "resume":
-            reason = (
-                "cannot be changed: a resumed training keeps its candidate, data, recipe and folder; give --resume "
-                "alone, or start a new training with --init-from"
-            )
-    if wrong:
-        name = min(wrong)
-        shown = "CANDIDATE" if name == "candidate" else f"--{_WORDS.get(name, name.replace('_', '-'))}"
-        raise InputError(f"{shown} {reason}")
-
-
-_MACHINE = {"device", "workers"}
-_MEANT = {
-    "resume": _MACHINE | {"checkpoint_steps"},
-    "evaluate": _MACHINE | {"candidate", "data", "split", "watch"},
-    "predict": {"candidate"},
-    "compare": {"candidate", "out"},
-    "show": {"candidate", "recipe", "settings", "epochs", "global_batch"},
-}
-_WORDS = {"settings": "set"}
-
-
-def resolved_recipe(wanted: Wanted) -> Recipe:
-    """The recipe with what the command line changes."""
-    from nas.trainer import recipe as recipes
-
-    recipe = recipes.load(wanted.recipe)
-    if wanted.epochs is not None:
-        recipe = recipes.shortened(recipe, checks.integer("--epochs", wanted.epochs, 1, 1_000_000))
-    if wanted.global_batch is not None:
-        batch = checks.integer("--global-batch", wanted.global_batch, 2, 1_000_000)
-        recipe = recipe.with_values({"batch": batch})
-    return recipes.overridden(recipe, wanted.settings)
 
 
 def show(wanted: Wanted) -> int:
@@ -153,21 +56,21 @@ def train(wanted: Wanted, machine: Machine, stream: TextIO, as_json: bool) -> in
     cpu.prepare()
     from nas.run import absolute
     from nas.trainer import folder as folders
-    from nas.trainer import session
+    from nas.trainer import opening, session
     from nas.trainer.data import choose
     from nas.trainer.devices import make_fabric
     from nas.trainer.init import initial_weights
 
     folders.check_free(out)
     options = machine.options()
-    name = session.FAKE if wanted.fake_data else str(wanted.data)
-    if name not in (session.FAKE, "digits"):
+    name = opening.FAKE if wanted.fake_data else str(wanted.data)
+    if name not in (opening.FAKE, "digits"):
         name = absolute(name)
     arch = _with_head(found.architecture, wanted.head).scaled(wanted.width)
     if wanted.fake_data and wanted.resolution is not None:
         arch = arch.for_input(wanted.resolution)
-    data = choose(session.open_data(name, arch, recipe), wanted.fold)
-    arch = session.fitted(arch, data.source, wanted.resolution)
+    data = choose(opening.open_data(name, arch, recipe), wanted.fold)
+    arch = opening.fitted(arch, data.source, wanted.resolution)
     init, weights = initial_weights(wanted.init_from, wanted.init_weights, arch)
     extra = {"teacher": _absolute_teacher(wanted.teacher), "fold": wanted.fold}
     fabric = make_fabric(options.device, recipe.precision)
@@ -207,7 +110,7 @@ def resume(path: Path, machine: Machine, stream: TextIO, as_json: bool) -> int:
     from nas import cpu
 
     cpu.prepare()
-    from nas.trainer import session
+    from nas.trainer import opening
     from nas.trainer.checkpoints import checkpoint_paths
     from nas.trainer.data import choose
     from nas.trainer.devices import make_fabric
@@ -218,8 +121,8 @@ def resume(path: Path, machine: Machine, stream: TextIO, as_json: bool) -> int:
     options = machine.options()
     if folder.finished:
         return _say(folder, folder.result(), stream, as_json)
-    data = choose(session.open_data(folder.record["data"], folder.architecture, folder.recipe), folder.fold)
-    session.check_same_data(folder, data)
+    data = choose(opening.open_data(folder.record["data"], folder.architecture, folder.recipe), folder.fold)
+    opening.check_same_data(folder, data)
     weights = None
     source = folder.record.get("init_from")
     if source is not None and not checkpoint_paths(folder.path):

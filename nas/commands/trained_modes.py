@@ -10,7 +10,8 @@ from typing import TextIO
 from candidates import checks
 from candidates.errors import InputError
 from candidates.files import check_folder, expanded
-from nas.commands.train_modes import Machine, only
+from nas.commands.train_modes import only
+from nas.commands.train_options import Machine
 
 
 def evaluate(

@@ -14,7 +14,7 @@ from candidates import build
 from candidates.errors import InputError
 from nas.data import open_source
 from nas.data.source import SEARCHED, TEST, TRAIN, VALIDATION, Source
-from nas.trainer import checkpoints, session
+from nas.trainer import checkpoints, opening, session
 from nas.trainer.augment import Normaliser
 from nas.trainer.data import choose, test_indices
 from nas.trainer.folder import TrainingFolder, open_training
@@ -33,9 +33,9 @@ def open_split(
 ) -> tuple[Source, str, Indices]:
     """The images to score: the validation images of a training on that data, or its test split."""
     if split == VALIDATION:
-        data = choose(session.open_data(name, arch, recipe, SEARCHED), fold)
+        data = choose(opening.open_data(name, arch, recipe, SEARCHED), fold)
         return data.source, data.held_split, data.held
-    source = session.open_data(name, arch, recipe, (TRAIN, TEST))
+    source = opening.open_data(name, arch, recipe, (TRAIN, TEST))
     indices = test_indices(source)
     if not len(indices):
         raise InputError(f"{source.name} has no test split; score its validation images with --split val")

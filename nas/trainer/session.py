@@ -15,20 +15,20 @@ from candidates.errors import InputError, RunError
 from candidates.files import write_bytes
 from candidates.preprocessing import Preprocessing
 from nas.candidate import Candidate
-from nas.data import open_source
-from nas.data.source import SEARCHED, TEST, TRAIN, Source
+from nas.data.source import TEST, TRAIN, Source
 from nas.run_folder import versions
 from nas.trainer import checkpoints, stochastic_depth
 from nas.trainer.augment import Augmenter
-from nas.trainer.data import TrainingData, measure_pixels, resize_of, test_indices
+from nas.trainer.data import TrainingData, measure_pixels, resize_of
 from nas.trainer.devices import make_fabric
 from nas.trainer.ema import Average
 from nas.trainer.folder import CANDIDATE, RESULT, WEIGHTS, TrainingFolder, create
 from nas.trainer.loading import Batches, Decoded, open_batches
 from nas.trainer.loop import Training, fit, score_split, summed
 from nas.trainer.monitor import Monitor
+from nas.trainer.opening import tested
 from nas.trainer.optimizers import make_optimizer
-from nas.trainer.order import Indices, update_size
+from nas.trainer.order import update_size
 from nas.trainer.recipe import Recipe
 from nas.trainer.schedules import Plateau
 from nas.trainer.teacher import Teacher
@@ -37,8 +37,6 @@ from nas.training import zero_classifier
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-FAKE = "fake"
 
 
 @dataclass(frozen=True)
@@ -52,29 +50,6 @@ class Options:
     workers: int = 0
     tensorboard: bool = True
     checkpoint_steps: int | None = None
-
-
-def open_data(
-    name: str, arch: Architecture | Baseline, recipe: Recipe, splits: tuple[str, ...] = SEARCHED
-) -> Source:
-    """The data set of that name; `fake` is made up to fit the architecture."""
-    if name != FAKE:
-        return open_source(name, splits)
-    from nas.data.fake import FakeSource
-
-    return FakeSource.of(arch.classes, arch.resolution, arch.channels_in, 4 * recipe.batch)
-
-
-def fitted(arch: Architecture | Baseline, source: Source, resolution: int | None) -> Architecture | Baseline:
-    """`arch` with the data's channels and classes, and at `resolution` where one is asked for."""
-    classes = len(source.class_names)
-    if (arch.channels_in, arch.classes) == (source.channels, classes) and resolution in (
-        None,
-        arch.resolution,
-    ):
-        return arch
-    found = arch.for_input(resolution or arch.resolution, source.channels, classes)
-    return replace(found, name=arch.name)
 
 
 def new_training(
@@ -116,34 +91,6 @@ def new_training(
         **(extra or {}),
     }
     return create(out, record, recipe, arch, preprocessing, known)
-
-
-def tested(
-    name: str, arch: Architecture | Baseline, recipe: Recipe, data: TrainingData
-) -> tuple[Source, Indices]:
-    """The data's test images, of which there may be none; InputError where their classes are others."""
-    source = open_data(name, arch, recipe, (TRAIN, TEST))
-    if source.class_names != data.classes:
-        raise InputError(
-            f"{source.name}: with the test split there are {len(source.class_names)} classes, without it "
-            f"{len(data.classes)}; expected the same"
-        )
-    return source, test_indices(source)
-
-
-def check_same_data(folder: TrainingFolder, data: TrainingData) -> None:
-    """Raise InputError where the data are not those that the training began with."""
-    theirs, ours = list(data.classes), folder.classes
-    if theirs != ours:
-        raise InputError(
-            f"{data.source.name} has the classes {_some(theirs)}, but {folder.path} was trained on {_some(ours)}; "
-            f"to train on other classes start anew: nas-train {folder.path} --init-from {folder.path} --data …"
-        )
-    if data.fingerprint != folder.record.get("data_fingerprint"):
-        raise InputError(
-            f"{data.source.name} has changed since the training began (now {len(data.train)} images to train and "
-            f"{len(data.held)} to validate); restore it, or start a new training with --init-from {folder.path}"
-        )
 
 
 def prepare(
@@ -320,7 +267,3 @@ def save_weights(path: Path, network: nn.Module) -> None:
             f"{path} cannot be written: {error.strerror or error}; free some space, then go on with: "
             f"nas-train --resume {path.parent}"
         ) from None
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

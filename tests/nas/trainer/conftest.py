@@ -14,7 +14,7 @@ from PIL import Image
 
 from candidates import Architecture, Baseline
 from nas.data import open_source
-from nas.trainer import session
+from nas.trainer import opening, session
 from nas.trainer.data import choose
 from nas.trainer.devices import make_fabric
 from nas.trainer.folder import TrainingFolder, open_training
@@ -69,7 +69,7 @@ class Trainer:
         extra: dict[str, str | None] | None = None,
     ) -> TrainingFolder:
         data = choose(open_source(str(self.data)), (extra or {}).get("fold"))
-        fitted = session.fitted(arch, data.source, None)
+        fitted = opening.fitted(arch, data.source, None)
         return session.new_training(
             "tiny", fitted, str(self.data), data, recipe, seed, self.path / name, extra=extra
         )
@@ -83,7 +83,7 @@ class Trainer:
     ) -> dict[str, Any] | None:
         folder = open_training(self.path / name)
         data = choose(open_source(str(self.data)), folder.fold)
-        session.check_same_data(folder, data)
+        opening.check_same_data(folder, data)
         options = session.Options("cpu", workers, tensorboard=False, checkpoint_steps=checkpoint_steps)
         fabric = make_fabric("cpu", folder.recipe.precision)
         self.said = io.StringIO()

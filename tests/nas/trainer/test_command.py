@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +19,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from nas.commands.app import status
 from nas.trainer.checkpoints import checkpoint_paths
+from nas.trainer.evaluating import evaluate
+from nas.trainer.folder import open_training
 from nas.trainer.loop import Training
 from nas.trainer.monitor import Monitor
+from nas.trainer.trained import open_trained
 from tests.nas.test_commands import argv
 from tests.nas.trainer.conftest import TINY
 
@@ -193,7 +197,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(
 def test_killed_as_a_process(photos: Path, tmp_path: Path) -> None:
     TINY.save(tmp_path / "tiny.json")
     options = [str(tmp_path / "tiny.json"), "--data", str(photos), "--device", "cpu", "--workers", "1"]
-    options += ["--epochs", "8", "--global-batch", "4", "--set", "crop=resized", "--set", "dropout=0.2"]
+    options += ["--epochs", "4", "--global-batch", "4", "--set", "crop=resized", "--set", "dropout=0.2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def start(*arguments: str) -> subprocess.Popen[str]:
@@ -221,3 +225,37 @@ def test_killed_as_a_process(photos: Path, tmp_path: Path) -> None:
     assert (tmp_path / "t" / "model.safetensors").read_bytes() == (
         tmp_path / "whole" / "model.safetensors"
     ).read_bytes()
+
+
+def test_two_processes_share_the_work(photos: Path, tmp_path: Path) -> None:
+    TINY.save(tmp_path / "tiny.json")
+    script = tmp_path / "nas-train"
+    script.write_text("from nas.commands.train import main; main()")
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        str(script),
+    ]
+    options = ["--data", str(photos), *OPTIONS, "--set", "ema_decay=0.5", "--set", "accumulate=2"]
+    root = str(Path(__file__).parents[3])
+    found = subprocess.run(
+        [*launch, str(tmp_path / "tiny.json"), *options, "--out", str(tmp_path / "t"), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root},
+    )
+    assert found.returncode == 0, found.stderr
+    result = json.loads(found.stdout)
+    assert result["processes"] == 2
+    assert result["steps"] == 3 * (36 // 8)  # updates of the global batch, whoever computes them
+    assert (result["validation"]["images"], result["test"]["images"]) == (12, 6)
+    path = tmp_path / "t"
+    scored = evaluate(open_trained(str(path)), str(photos), "val", 0, open_training(path))
+    assert scored.top1 == result["validation"]["top1"]  # each process scored its half
+    assert scored.loss == pytest.approx(result["validation"]["loss"], rel=1e-4)

