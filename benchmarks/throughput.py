@@ -28,7 +28,7 @@ from torch.nn import functional as F  # noqa: E402
 from candidates import build, zoo  # noqa: E402
 from candidates.preprocessing import Preprocessing  # noqa: E402
 from nas.data import open_source  # noqa: E402
-from nas.data.source import TEST, TRAIN, VALIDATION, ArraySource  # noqa: E402
+from nas.data.source import TRAIN  # noqa: E402
 from nas.trainer import opening, session  # noqa: E402
 from nas.trainer import recipe as recipes  # noqa: E402
 from nas.trainer.data import choose  # noqa: E402
@@ -69,15 +69,15 @@ def _training(
     path: Path, network: str, resolution: int, recipe: Recipe, updates: int, workers: int
 ) -> Training:
     rng = np.random.default_rng(0)
-    counts = {TRAIN: updates * recipe.batch, VALIDATION: 20, TEST: 20}
-    images = {
-        split: rng.integers(0, 256, (count, resolution, resolution, 3), np.uint8)
-        for split, count in counts.items()
-    }
-    labels = {split: np.arange(count, dtype=np.int64) % 10 for split, count in counts.items()}
-    data = choose(ArraySource("noise", tuple("0123456789"), images, labels))
+    arrays = {}
+    for split, count in (("train", updates * recipe.batch), ("val", 20)):
+        arrays[f"x_{split}"] = rng.integers(0, 256, (count, resolution, resolution, 3), np.uint8)
+        arrays[f"y_{split}"] = np.arange(count) % 10
+    file = path.parent / "noise.npz"
+    np.savez(file, **arrays)
+    data = choose(open_source(str(file)))
     arch = opening.fitted(zoo.load(network), data.source, resolution)
-    folder = session.new_training(network, arch, "noise", data, recipe, 0, path)
+    folder = session.new_training(network, arch, str(file), data, recipe, 0, path)
     fabric = make_fabric("auto", recipe.precision)
     return session.prepare(fabric, folder, data, session.Options(workers=workers), Monitor(None))
 
