@@ -21,7 +21,11 @@ FORMAT = 1
 OPERATIONS = (
     "conv", "mbconv", "classifier", "residual", "max_pool", "dense", "enet_initial", "enet_bottleneck",
 )  # fmt: skip
-SKIPS = ("none", "identity", "pool", "project")
+_SKIPS = {
+    "conv": ("none", "identity", "pool"),
+    "mbconv": ("none", "identity", "pool"),
+    "residual": ("identity", "project"),
+}
 MOST = 1_000_000
 MOST_LAYERS = 10_000
 
@@ -222,7 +226,7 @@ def _layer(where: str, value: object) -> Layer:
         allowed = ("none", "prelu", *ACTIVATIONS)
         given["activation"] = checks.one_of(f"{where}: activation", values["activation"], allowed)
     if "skip" in values:
-        given["skip"] = checks.one_of(f"{where}: skip", values["skip"], SKIPS)
+        given["skip"] = checks.text(f"{where}: skip", values["skip"])
     if "asymmetric" in values:
         checks.one_of(f"{where}: asymmetric", str(values["asymmetric"]), ("True", "False"))
         given["asymmetric"] = bool(values["asymmetric"])
@@ -246,10 +250,10 @@ def _check_shape(where: str, layer: Layer) -> None:
     keeps = layer.stride == (1, 1) and layer.in_channels == layer.out_channels
     grows = layer.out_channels >= layer.in_channels
     halves = layer.stride in ((1, 1), (2, 2))
+    skips = _SKIPS.get(layer.operation, ("none",))
     wrong = {
         "an identity skip needs equal channels and stride 1": layer.skip == "identity" and not keeps,
-        "a residual block has an identity or a projected skip": layer.operation == "residual"
-        and layer.skip not in ("identity", "project"),
+        f"its skip is one of {', '.join(skips)}": layer.skip not in skips,
         "pooling keeps its channels": layer.operation == "max_pool"
         and layer.in_channels != layer.out_channels,
         "an mbconv has expanded channels": layer.operation == "mbconv" and not layer.expanded,

@@ -104,7 +104,7 @@ class Shortcut(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.stride != (1, 1):
-            x = F.avg_pool2d(x, self.stride, self.stride, ceil_mode=True)
+            x = F.avg_pool2d(x, self.stride, self.stride, ceil_mode=True, count_include_pad=False)
         return x if self.project is None else self.project(x)
 
 

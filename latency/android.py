@@ -124,6 +124,10 @@ class AndroidDevice:
 
     def measure(self, model: Model, settings: Settings) -> Measurement:
         """As Device has it; a device that vanishes is waited for, and the measurement made again."""
+        if settings.batch != 1:
+            raise InputError(
+                f"{self.name} runs one image at a time; --batch {settings.batch} is for cpu and cuda"
+            )
         for _ in range(MAX_RETURNS):
             try:
                 return self._measure(model, settings)

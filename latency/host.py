@@ -57,7 +57,7 @@ class HostDevice:
             return operation_times(arch, threads)
 
     def measure(self, model: Model, settings: Settings) -> Measurement:
-        content = model.content(self._runtime.form)
+        content = model.content(self._runtime.form, settings.batch)
         with alone("cpu"):
             start = time.perf_counter()
             reference = self._reference(settings.threads) if settings.reference else None
@@ -85,6 +85,7 @@ class HostDevice:
             valid=not reasons,
             reasons=tuple(reasons),
             interval_ms=summary.interval_ms,
+            batch=settings.batch,
             blocks=len(blocks),
             block_medians_ms=summary.block_medians_ms,
             warmup=sum(b.warmup for b in blocks),
@@ -119,7 +120,7 @@ class HostDevice:
         try:
             for _ in range(settings.blocks):
                 start = time.perf_counter()
-                infer = self._runtime.load(content, settings.threads, model.name)
+                infer = self._runtime.load(content, settings.threads, model.name, settings.batch)
                 loads.append(1000.0 * (time.perf_counter() - start))
                 seconds = settings.min_seconds if settings.blocks == 1 else settings.min_seconds / 2
                 blocks.append(block(infer, reference, share, seconds))

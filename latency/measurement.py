@@ -19,7 +19,7 @@ class Measurement:
     `p5_ms`, `p95_ms` and `cv` (robust: IQR / 1.349 / median) are over all `count` timed runs. On a host the
     times are at the median speed that a reference model had in the session; `raw_ms` is the median as the
     clock gave it, `reference_ms` the reference's own median during this measurement and `drift` how far it
-    moved. `interval_ms` is a 95 % confidence interval of the median. `load_ms` is the median time to load the
+    moved. One inference is of `batch` images, all of which the times are for. `interval_ms` is a 95 % confidence interval of the median. `load_ms` is the median time to load the
     model, `peak_memory_mb` how much this process grew at most (on a phone: all memory of the runner).
     `valid` is false when one of `reasons` speaks against the number.
     """
@@ -37,6 +37,7 @@ class Measurement:
     valid: bool = True
     reasons: tuple[str, ...] = ()
     interval_ms: tuple[float, float] | None = None
+    batch: int = 1
     blocks: int = 1
     block_medians_ms: tuple[float, ...] = ()
     warmup: int = 0
@@ -53,6 +54,11 @@ class Measurement:
     measured_at: str | None = None
     seconds: float | None = None
     conditions: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def frames_per_second(self) -> float:
+        """Images in a second, at the median latency."""
+        return 1000.0 * self.batch / self.latency_ms
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, with a `format` number."""
@@ -89,7 +95,7 @@ def _checked(given: Mapping[str, object]) -> dict[str, Any]:
     for name in _OPTIONAL_NUMBERS:
         if given.get(name) is not None:
             found[name] = checks.number(f"the measurement's {name}", given[name])
-    for name, minimum in (("blocks", 1), ("warmup", 0), ("resolution", 1)):
+    for name, minimum in (("batch", 1), ("blocks", 1), ("warmup", 0), ("resolution", 1)):
         if given.get(name) is not None:
             found[name] = checks.integer(f"the measurement's {name}", given[name], minimum)
     if "valid" in given:

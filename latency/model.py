@@ -37,17 +37,18 @@ class Model:
             return f"architecture:{self.architecture.id}"
         return f"sha256:{hashlib.sha256(self.content(self.formats[0])).hexdigest()}"
 
-    def content(self, form: str) -> bytes:
+    def content(self, form: str, batch: int = 1) -> bytes:
         """The model as a file of format `form` (onnx or tflite), with synthetic weights when written here.
 
-        Timing does not depend on the weights' values, so none need to be trained.
+        Timing does not depend on the weights' values, so none need to be trained. What is written here is for
+        `batch` images where the format fixes their number.
         """
         if form not in self.formats:
             raise InputError(f"{self.name} is not a .{form} file; expected one for this device")
         if self.path is not None:
             return self._file
         assert self.architecture is not None
-        return _write(self.architecture, form)
+        return _write(self.architecture, form, batch)
 
     @cached_property
     def _file(self) -> bytes:
@@ -72,11 +73,11 @@ def model_of(source: str | os.PathLike[str] | Layered | Model, name: str | None 
     return Model(name or path.name, path=path)
 
 
-def _write(arch: Layered, form: str) -> bytes:
+def _write(arch: Layered, form: str, batch: int) -> bytes:
     if form == "onnx":
         from candidates.onnx_writer import onnx_model
 
-        content: bytes = onnx_model(arch).SerializeToString()
+        content: bytes = onnx_model(arch, batch=batch).SerializeToString()
         return content
     from candidates.tflite_writer import tflite_model
 

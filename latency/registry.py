@@ -22,7 +22,7 @@ def host(name: str) -> HostDevice:
 
 
 def resolve(name: str, runner: Path | None = None, device_timeout: float = 60.0) -> Device:
-    """The device called `name`: `cpu`, `cpu:litert`, `auto`, or a phone by what latency.adb.attached knows.
+    """The device called `name`: `cpu`, `cpu:litert`, `cuda`, `cuda:1`, `auto`, or a phone by what latency.adb.attached knows.
 
     `runner` and `device_timeout` are for phones; see AndroidDevice. An InputError lists what is there.
     """
@@ -30,6 +30,10 @@ def resolve(name: str, runner: Path | None = None, device_timeout: float = 60.0)
         name, _ = automatic()
     if name in HOSTS:
         return host(name)
+    if name.partition(":")[0] == "cuda":
+        from latency.gpu import gpu
+
+        return gpu(name)
     if name.startswith("cpu"):
         raise InputError(f"device {name!r} is unknown; expected one of {', '.join(HOSTS)}, {AUTO} or a phone")
     return _phone(name, runner, device_timeout)

@@ -21,8 +21,11 @@ class Runtime(Protocol):
 
     def version(self) -> str: ...
 
-    def load(self, content: bytes, threads: int, name: str) -> Inference:
-        """One inference per call, on random input that is made once; raises InputError for a bad file."""
+    def load(self, content: bytes, threads: int, name: str, batch: int = 1) -> Inference:
+        """One inference of `batch` images per call, on random input that is made once.
+
+        Raises InputError for a bad file, or one that does not take as many images.
+        """
         ...
 
 
@@ -35,11 +38,12 @@ class OnnxRuntime:
     def version(self) -> str:
         return str(_onnxruntime().__version__)
 
-    def load(self, content: bytes, threads: int, name: str) -> Inference:
+    def load(self, content: bytes, threads: int, name: str, batch: int = 1) -> Inference:
         session = onnx_session(content, threads, name)
         binding = session.io_binding()
         for tensor in session.get_inputs():
-            array = random_input(tensor.name, _onnx_shape(name, tensor), _onnx_dtype(name, tensor.type))
+            shape = _onnx_shape(name, tensor, batch)
+            array = random_input(tensor.name, shape, _onnx_dtype(name, tensor.type))
             binding.bind_cpu_input(tensor.name, array)
         for tensor in session.get_outputs():
             binding.bind_output(tensor.name, "cpu")
@@ -61,8 +65,8 @@ class LiteRt:
         module = _litert()
         return str(getattr(module, "__version__", None) or _package_version(module))
 
-    def load(self, content: bytes, threads: int, name: str) -> Inference:
-        interpreter = litert_interpreter(content, threads, name)
+    def load(self, content: bytes, threads: int, name: str, batch: int = 1) -> Inference:
+        interpreter = litert_interpreter(content, threads, name, batch)
         for detail in interpreter.get_input_details():
             array = random_input(detail["name"], tuple(detail["shape"]), detail["dtype"])
             interpreter.set_tensor(detail["index"], array)
@@ -90,10 +94,12 @@ def onnx_session(content: bytes, threads: int, name: str, profile: str | None = 
         raise InputError(f"{name} is not a model that ONNX Runtime loads: {_one_line(error)}") from None
 
 
-def litert_interpreter(content: bytes, threads: int, name: str) -> Any:
-    """An allocated LiteRT interpreter of `content`."""
+def litert_interpreter(content: bytes, threads: int, name: str, batch: int = 1) -> Any:
+    """An allocated LiteRT interpreter of `content`, its inputs resized to `batch` images where not 1."""
     try:
         interpreter = _litert().Interpreter(model_content=content, num_threads=threads)
+        for detail in interpreter.get_input_details() if batch != 1 else ():
+            interpreter.resize_tensor_input(detail["index"], [batch, *detail["shape"][1:]])
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise InputError(f"{name} is not a model that LiteRT loads: {_one_line(error)}") from None
@@ -111,14 +117,19 @@ def random_input(name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return rng.integers(0, 2 if kind.kind == "b" else 100, shape).astype(kind)
 
 
-def _onnx_shape(name: str, tensor: Any) -> tuple[int, ...]:
+def _onnx_shape(name: str, tensor: Any, batch: int) -> tuple[int, ...]:
     shape = [
-        1 if position == 0 and not isinstance(size, int) else size
+        batch if position == 0 and not isinstance(size, int) else size
         for position, size in enumerate(tensor.shape)
     ]
     if not all(isinstance(size, int) and size > 0 for size in shape):
         raise InputError(
             f"{name}: input {tensor.name!r} has the shape {tensor.shape}; only the batch may vary"
+        )
+    if shape[0] != batch and batch != 1:
+        raise InputError(
+            f"{name}: input {tensor.name!r} is for {shape[0]} image(s); --batch {batch} needs a file for any "
+            "batch, as nas-export writes, or an architecture"
         )
     return tuple(shape)
 

@@ -47,8 +47,8 @@ class Store:
                 "SELECT content FROM measurements WHERE digest = ? AND fingerprint = ? AND runtime = ? AND "
                 "runtime_key = ? AND threads = ? AND blocks >= ? AND reference = ? AND valid = 1 "
                 "ORDER BY id DESC LIMIT 1",
-                (model.digest(), device.fingerprint(), runtime, key, settings.threads, settings.blocks,
-                 int(settings.reference)),
+                (_question(model, settings), device.fingerprint(), runtime, key, settings.threads,
+                 settings.blocks, int(settings.reference)),
             ).fetchone()  # fmt: skip
         return None if row is None else _read(row[0])
 
@@ -59,8 +59,8 @@ class Store:
             database.execute(
                 "INSERT INTO measurements (digest, fingerprint, runtime, runtime_key, threads, blocks, "
                 "reference, valid, measured_at, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (model.digest(), device.fingerprint(), runtime, key, settings.threads, settings.blocks,
-                 int(settings.reference), int(found.valid), found.measured_at or "",
+                (_question(model, settings), device.fingerprint(), runtime, key, settings.threads,
+                 settings.blocks, int(settings.reference), int(found.valid), found.measured_at or "",
                  json.dumps(found.to_dict())),
             )  # fmt: skip
 
@@ -68,7 +68,8 @@ class Store:
         """Every measurement of a model on any device, the oldest first."""
         with self._open() as database:
             rows = database.execute(
-                "SELECT content FROM measurements WHERE digest = ? ORDER BY id", (digest,)
+                "SELECT content FROM measurements WHERE digest = ? OR digest LIKE ? ORDER BY id",
+                (digest, f"{digest}#%"),
             ).fetchall()
         return [_read(row[0]) for row in rows]
 
@@ -91,6 +92,11 @@ class Store:
                     yield database
         except sqlite3.Error as error:
             raise RunError(f"{self.path}: {error}; remove the file to start a new store") from None
+
+
+def _question(model: Model, settings: Settings) -> str:
+    """The model, and how many images of it at once where not one."""
+    return model.digest() if settings.batch == 1 else f"{model.digest()}#batch={settings.batch}"
 
 
 def _runtime(model: Model, device: Device) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,16 +18,17 @@ from nas.data.split import stratified
 
 CALIBRATED = 128  # images: ranges hardly move after that
 CHECKED = 1000
+MOST_BYTES = 1 << 30  # of images in memory, to fine-tune on
 FEWEST_CALIBRATED, FEWEST_CHECKED = 16, 100  # one image in 100 is the point that an int8 file may lose
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Samples, with the preprocessing that they went through and the names of their classes."""
+    """Samples, with the preprocessing that they went through and the network's class names where known."""
 
     samples: Samples
     preprocessing: Preprocessing
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...] | None
 
 
 def load_calibration(
@@ -36,15 +37,17 @@ def load_calibration(
     preprocessing: Preprocessing | None = None,
     labels: Sequence[str] | None = None,
     checked: int = CHECKED,
+    trained: bool = True,
 ) -> Calibration:
     """Images of `data` for `arch`: `CALIBRATED` to calibrate with and up to `checked` others to check on.
 
     Checks are on the validation split where there is one. Without `preprocessing`, mean and deviation are
     those of the calibration images. `labels` are the network's classes in order where they are known: the
-    data's are matched by name. InputError for other classes, other channels, or too few images.
+    data's are matched by name. A network that is not `trained` may have other classes than the data; the
+    samples have no labels then. InputError for other classes, other channels, or too few images.
     """
     source = open_source(data)
-    order = _class_order(source, arch.classes, labels)
+    order = _class_order(source, arch.classes, labels) if trained else None
     if source.channels != arch.channels_in:
         raise InputError(
             f"{source.name} has images of {source.channels} channel(s); the network takes {arch.channels_in}"
@@ -55,9 +58,27 @@ def load_calibration(
         preprocessing = _measured(arch.resolution, train)
     names = tuple(source.class_names) if labels is None else tuple(labels)
     samples = Samples(
-        preprocessing.applied(train), preprocessing.applied(images), order[truth], f"images of {source.name}"
+        preprocessing.applied(train),
+        preprocessing.applied(images),
+        None if order is None else order[truth],
+        f"images of {source.name}",
     )
-    return Calibration(samples, preprocessing, names)
+    return Calibration(samples, preprocessing, names if len(names) == arch.classes else None)
+
+
+def training_images(
+    data: str, preprocessing: Preprocessing
+) -> tuple[int, Callable[[NDArray[np.int64]], NDArray[np.float32]]]:
+    """How many of `data`'s training images there are, as many as `MOST_BYTES` holds, and what gives them.
+
+    That function takes indices below the count and gives normalised images N×C×H×W.
+    """
+    source = open_source(data)
+    labels = source.labels[TRAIN]
+    most = MOST_BYTES // (source.channels * preprocessing.resize**2)
+    chosen = stratified(labels, max(1, most), np.random.default_rng(0))
+    pixels, _ = _fetched(source, TRAIN, chosen, preprocessing.resize)
+    return len(pixels), lambda indices: preprocessing.applied(pixels[indices])
 
 
 def _class_order(source: Source, classes: int, labels: Sequence[str] | None) -> NDArray[np.int64]:

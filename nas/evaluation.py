@@ -88,14 +88,14 @@ Watch = Callable[[float], bool]
 class Evaluator:
     """Measures with `measure` and trains with `train`, in that order.
 
-    `deploy` turns a space's architecture into the one that is deployed and measured; what is slower than
-    `most_ms` is not trained. With `epoch_by_epoch` a training's accuracy is watched after every epoch.
+    `deploy` turns a space's architecture into the one that is deployed and measured; what is `too_slow` is
+    not trained. With `epoch_by_epoch` a training's accuracy is watched after every epoch.
     """
 
     deploy: Callable[[Architecture], Architecture]
     measure: Measure
     train: Train
-    most_ms: float
+    too_slow: Callable[[Evaluation], bool]
     seed: int
     epoch_by_epoch: bool = False
 
@@ -114,7 +114,7 @@ class Evaluator:
 
     def accuracy(self, base: Architecture, known: Evaluation, watch: Watch) -> Evaluation:
         """Train `base`, whose latency is `known`, unless it is too slow; `watch` may end that early."""
-        if known.latency_ms > self.most_ms:
+        if self.too_slow(known):
             return known
         start = time.perf_counter()
         trained = self.train(base, self.seed, watch if self.epoch_by_epoch else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,22 +11,27 @@ from typing import Any
 from candidates import labels as label_file
 from candidates import preprocessing as preprocessing_file
 from candidates.errors import InputError
-from candidates.export import Exported, check_out, export, load_foreign, load_network
+from candidates.export import Exported, Int8, check_out, export, load_foreign, load_network
 from candidates.export.card import Facts, card
 from candidates.export.running import quantisation
 from candidates.export.samples import Samples
 from candidates.layered import Layered
 from candidates.layouts import OWN
 from candidates.preprocessing import Preprocessing
-from nas.calibration import load_calibration
+from latency.registry import resolve
+from nas.calibration import load_calibration, training_images
 from nas.candidate import Candidate
+from nas.qat import fine_tuned
+
+CANDIDATE = "candidate.json"  # what is known of the accuracy goes along, for an export of the export
 
 
 @dataclass(frozen=True)
 class Packing:
     """What to write: `formats` into the folder `out`, checked on the data set `calibrate`.
 
-    int8 files may lose `max_drop` of top-1 (0 to 1); `measure` is a device to measure the files on.
+    int8 files may lose `max_drop` of top-1 (0 to 1); `measure` is a device to measure the files on,
+    `qat` the epochs of quantisation-aware fine-tuning before int8 files are made.
     """
 
     formats: list[str]
@@ -35,16 +40,31 @@ class Packing:
     max_drop: float = 0.01
     float_io: bool = False
     measure: str | None = None
+    qat: int = 0
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The network as it was written (weights from elsewhere may change it a little), and the models' files."""
+
+    architecture: Layered
+    files: list[Exported]
 
 
 def pack(
-    found: Candidate, weights: Path | None, packing: Packing, layout: str | None = None
-) -> list[Exported]:
+    found: Candidate,
+    weights: Path | None,
+    packing: Packing,
+    layout: str | None = None,
+    note: Callable[[str], None] = lambda text: None,
+) -> Packed:
     """Write `found` with the weights of the file `weights` (untrained without); all files or none.
 
     `layout` says whose names a file of weights from elsewhere has; see `candidates.layouts`.
     """
     check_out(packing.out)
+    if packing.measure is not None and not resolve(packing.measure).formats:
+        raise InputError(f"--measure {packing.measure}: it runs no files; expected cpu or a phone")
     arch: Layered = found.architecture
     if layout is None or weights is None:
         net = load_network(arch, weights)
@@ -56,7 +76,7 @@ def pack(
         preprocessing = Preprocessing.imagenet(arch.resolution)
     samples: Samples | None = None
     if packing.calibrate is not None:
-        loaded = load_calibration(packing.calibrate, arch, preprocessing, labels)
+        loaded = load_calibration(packing.calibrate, arch, preprocessing, labels, trained=weights is not None)
         samples, preprocessing, labels = loaded.samples, loaded.preprocessing, loaded.class_names
     preprocessing = preprocessing or Preprocessing.usual(arch.resolution, arch.channels_in)
     if (preprocessing.resolution, len(preprocessing.mean)) != (arch.resolution, arch.channels_in):
@@ -64,26 +84,29 @@ def pack(
             f"{preprocessing_file.FILE} is for {preprocessing.resolution}×{preprocessing.resolution}×"
             f"{len(preprocessing.mean)}; the network takes {arch.resolution}×{arch.resolution}×{arch.channels_in}"
         )
+    int8_net = None
+    if packing.qat and packing.calibrate is not None:
+        count, images = training_images(packing.calibrate, preprocessing)
+        int8_net = fine_tuned(net, images, count, packing.qat, note=note)
 
     def beside(written: list[Exported]) -> dict[str, str]:
         latencies = [] if packing.measure is None else _measured(written, packing.measure)
-        facts = Facts(preprocessing, labels or (), _lines(found, weights), [*_searched(found), *latencies])
+        facts = Facts(
+            preprocessing,
+            labels or (),
+            _lines(found, weights, layout, packing.qat),
+            [*_searched(found), *latencies],
+        )
         texts = {
             "README.md": card(arch, written, facts),
             preprocessing_file.FILE: _with_scales(preprocessing, written),
         }
+        if found.accuracy is not None and arch == found.architecture:
+            texts[CANDIDATE] = found.to_json()
         return texts | ({label_file.FILE: label_file.labels_text(labels)} if labels else {})
 
-    return export(
-        arch,
-        net,
-        packing.formats,
-        packing.out,
-        beside,
-        samples,
-        None if weights is None else packing.max_drop,
-        packing.float_io,
-    )
+    int8 = Int8(packing.max_drop, packing.float_io, int8_net)
+    return Packed(arch, export(arch, net, packing.formats, packing.out, beside, samples, int8))
 
 
 def _with_scales(preprocessing: Preprocessing, written: list[Exported]) -> str:
@@ -104,14 +127,44 @@ def _labels(folder: Path | None, classes: int) -> tuple[str, ...] | None:
     return label_file.load_labels(path, classes) if path is not None and path.is_file() else None
 
 
-def _lines(found: Candidate, weights: Path | None) -> Mapping[str, Any]:
+def _lines(found: Candidate, weights: Path | None, layout: str | None, qat: int) -> Mapping[str, Any]:
     """Where weights and accuracy come from, for the card."""
-    lines: dict[str, Any] = {"weights": "untrained (seed 0)" if weights is None else f"from {weights}"}
-    if found.accuracy is not None:
-        said = json.dumps(found.found, ensure_ascii=False) if found.found else "no record of the data set"
-        what = "accuracy of the proxy training" if weights is None else "accuracy"
-        lines[what] = f"{found.accuracy:.2%} ({said})"
-    return lines
+    lines: dict[str, Any] = {"weights": "untrained (seed 0)"}
+    if weights is not None:
+        lines["weights"] = (
+            f"from {weights.name}, {layout} layout" if layout else f"from {weights.absolute().parent.name}"
+        )
+    if qat:
+        lines["int8 files"] = f"quantised after {qat} epochs of quantisation-aware fine-tuning"
+    if found.accuracy is None:
+        return lines
+    training = found.found.get("training")
+    if weights is not None and layout is None and isinstance(training, Mapping):
+        return lines | dict(_trained(training))
+    what = "accuracy" if weights is not None and layout is None else "accuracy of the proxy training"
+    said = "; ".join(_spelled(found.found)) or "no record of the data set"
+    return lines | {what: f"{found.accuracy:.2%} ({said})"}
+
+
+def _trained(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The accuracies of a full training, with what they were measured on."""
+    data = record.get("data")
+    name = data.get("name") if isinstance(data, Mapping) else "unknown data"
+    for split in ("validation", "test"):
+        scores = record.get(split)
+        if isinstance(scores, Mapping) and isinstance(scores.get("top1"), int | float):
+            said = f"{scores['top1']:.2%} top-1 on {scores.get('images')} {split} images of {name}"
+            yield f"{split} accuracy", f"{said}, after {record.get('epochs')} epochs"
+
+
+def _spelled(values: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    """`name value` for everything in a record, parts of parts too."""
+    for name, value in values.items():
+        words = f"{within} {name}".strip().replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from _spelled(value, words)
+        elif value is not None:
+            yield f"{words} {value}"
 
 
 def _searched(found: Candidate) -> list[Mapping[str, Any]]:
@@ -124,7 +177,6 @@ def _searched(found: Candidate) -> list[Mapping[str, Any]]:
 def _measured(written: list[Exported], device: str) -> list[Mapping[str, Any]]:
     """Each file measured on `device`, `.tflite` files on `cpu` by LiteRT."""
     import latency
-    from latency.registry import resolve
 
     found: list[Mapping[str, Any]] = []
     for item in written:

@@ -7,11 +7,14 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from nas.targets import is_predicted, reasons_of
 from nas.trials import Row, best_of
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
     from rich.live import Live
+
+    from nas.settings import SearchSettings
 
 SHOWN = 8  # trials in the live table
 
@@ -26,6 +29,13 @@ def milliseconds(value: float | None) -> str:
     return "—" if value is None else f"{value:.3g} ms" if value < 100 else f"{value:.0f} ms"
 
 
+def times(row: Row) -> str:
+    """A trial's latencies for people: on the main device, then on the others."""
+    if row.latency_ms is None:
+        return milliseconds(None)
+    return " / ".join(milliseconds(latency) for latency in row.latencies)
+
+
 def outcome(row: Row) -> str:
     """What became of a trial, in a few words."""
     if row.failed_because:
@@ -36,10 +46,10 @@ def outcome(row: Row) -> str:
         return row.over_limit
     if row.state == "PRUNED":
         return "too slow to train" if row.too_slow else f"stopped after epoch {row.epochs}"
-    if row.measurement and not row.measurement.get("valid", True):
+    if reasons_of(row.measurement):
         return "latency in doubt"
     notes = ["on the front"] if row.on_front else []
-    if row.measurement.get("predicted"):
+    if is_predicted(row.measurement):
         notes.append("latency predicted")
     return ", ".join(notes)
 
@@ -63,8 +73,8 @@ def time_left(rows: Sequence[Row], total: int) -> str:
 class PlainProgress:
     """One line for each trial."""
 
-    def __init__(self, stream: TextIO, target_ms: float, total: int) -> None:
-        self._stream, self._target, self._total = stream, target_ms, total
+    def __init__(self, stream: TextIO, total: int) -> None:
+        self._stream, self._total = stream, total
 
     def __enter__(self) -> PlainProgress:
         return self
@@ -78,7 +88,7 @@ class PlainProgress:
         parts = [
             f"trial {row.number:>3}",
             f"accuracy {percent(row.accuracy):>8}",
-            f"latency {milliseconds(row.latency_ms):>8}",
+            f"latency {times(row):>8}",
             f"reward {row.reward:.4f}" if row.reward is not None else "reward      —",
             f"{done}/{self._total}",
             f"left {time_left(rows, self._total)}",
@@ -94,8 +104,8 @@ class PlainProgress:
 class LiveProgress:
     """A table that is drawn again after each trial: the best so far, the last trials, the time left."""
 
-    def __init__(self, console: Console, target_ms: float, total: int) -> None:
-        self._console, self._target, self._total = console, target_ms, total
+    def __init__(self, console: Console, settings: SearchSettings) -> None:
+        self._console, self._settings, self._total = console, settings, settings.trials
         self._started = time.monotonic()
         self._live: Live | None = None
 
@@ -129,12 +139,13 @@ class LiveProgress:
         head = Text(
             f"{done} of {self._total} trials, {elapsed / 60:.1f} min, about {time_left(rows, self._total)} left"
         )
-        best = best_of(rows, self._target)
+        best = best_of(rows, self._settings.targets)
         if best is not None:
             row, within = best
-            where = f"within {self._target:g} ms" if within else f"none within {self._target:g} ms; nearest"
+            goal = self._settings.goal
+            where = f"within {goal}" if within else f"none within {goal}; nearest"
             head.append(
-                f"\nbest {where}: {percent(row.accuracy)} at {milliseconds(row.latency_ms)} "
+                f"\nbest {where}: {percent(row.accuracy)} at {times(row)} "
                 f"(trial {row.number}, reward {row.reward:.4f})",
                 style="bold",
             )
@@ -148,7 +159,7 @@ class LiveProgress:
             table.add_row(
                 str(row.number),
                 percent(row.accuracy),
-                milliseconds(row.latency_ms),
+                times(row),
                 score,
                 cost,
                 Text(outcome(row)),
@@ -156,10 +167,10 @@ class LiveProgress:
         return Group(head, table)
 
 
-def progress_on(stream: TextIO, target_ms: float, total: int) -> PlainProgress | LiveProgress:
+def progress_on(stream: TextIO, settings: SearchSettings) -> PlainProgress | LiveProgress:
     """The live table where `stream` is a terminal, else plain lines."""
     if stream.isatty():
         from rich.console import Console
 
-        return LiveProgress(Console(file=stream), target_ms, total)
-    return PlainProgress(stream, target_ms, total)
+        return LiveProgress(Console(file=stream), settings)
+    return PlainProgress(stream, settings.trials)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from candidates import Architecture
 from candidates.errors import InputError, RunError
 from candidates.files import check_folder, expanded
-from nas.evaluation import Evaluator, Measured
+from nas.evaluation import Evaluation, Evaluator, Measured
 from nas.latency_source import predicting, predictor_for
 from nas.reward import reward
 from nas.run_folder import RunFolder, check_free, create, open_run
@@ -27,6 +28,7 @@ from nas.samplers.view import FactorizedView, View
 from nas.search import Confirmation, Progress, Search, Stop
 from nas.settings import SearchSettings
 from nas.study import close, open_study, take_up_lost
+from nas.targets import latencies_of, on_all
 from nas.trials import Row
 
 if TYPE_CHECKING:
@@ -49,9 +51,9 @@ class Prepared:
     settings: SearchSettings
     space: FactorizedSpace
     space_yaml: str
-    device: Device
+    devices: tuple[Device, ...]
     proxy: Proxy
-    predictor: Predictor | None
+    predictors: tuple[Predictor | None, ...]
     notes: tuple[str, ...]
 
     def deploy(self, base: Architecture) -> Architecture:
@@ -59,11 +61,18 @@ class Prepared:
         data = self.proxy.data
         return base.for_input(self.settings.resolution, data.channels, self.settings.classes or data.classes)
 
+    @property
+    def device(self) -> Device:
+        """The main device."""
+        return self.devices[0]
+
     def latency(self, arch: Architecture) -> Measured:
         """The latency while searching: predicted where there is a predictor that knows its ground."""
-        return (
-            self.measure(arch) if self.predictor is None else predicting(self.predictor, self.measure)(arch)
-        )
+        ways = [
+            partial(self.measure_on, device) if known is None else predicting(known, partial(self.measure_on, device))
+            for device, known in zip(self.devices, self.predictors, strict=True)
+        ]  # fmt: skip
+        return on_all(self.settings.devices, ways, arch)
 
     def measure_at_length(self, arch: Architecture) -> Any:
         """Three invocations, once more where they are not valid: what is reported."""
@@ -71,10 +80,15 @@ class Prepared:
         return measured if measured.valid else self.measure(arch, blocks=3)
 
     def measure(self, arch: Architecture, blocks: int = 1) -> Any:
-        """A measurement on the device: one short block while searching."""
+        """A measurement on every device: one short block while searching."""
+        ways = [partial(self.measure_on, device, blocks=blocks) for device in self.devices]
+        return on_all(self.settings.devices, ways, arch)
+
+    def measure_on(self, device: Device, arch: Architecture, blocks: int = 1) -> Any:
+        """A measurement on one device."""
         import latency
 
-        return latency.measure(arch, self.device, self.settings.threads, blocks=blocks)
+        return latency.measure(arch, device, self.settings.threads, blocks=blocks)
 
 
 def prepare(settings: SearchSettings, space_yaml: str | None = None) -> Prepared:
@@ -89,26 +103,39 @@ def prepare(settings: SearchSettings, space_yaml: str | None = None) -> Prepared
     if name == AUTO:
         name, why = automatic()
         notes.append(why)
-    device = resolve(name)
+    devices = (resolve(name), *(resolve(other) for other in settings.also))
+    _check_apart(devices)
     if settings.data != "digits":
         settings = replace(settings, data=absolute(settings.data))
     settings = replace(settings, device=name)
     if settings.warm_start not in (None, ZERO_COST):
         settings = replace(settings, warm_start=absolute(str(settings.warm_start)))
         open_run(Path(str(settings.warm_start)))
-    predictor = predictor_for(device, settings.threads, settings.latency)
-    if predictor is not None:
-        spread = f"{100 * predictor.spread:.1f} % on held-out architectures"
-        notes.append(
-            f"latencies are predicted while searching ({predictor.samples} samples, {spread}), the front's measured"
-        )
+    predictors = tuple(predictor_for(device, settings.threads, settings.latency) for device in devices)
+    for device, predictor in zip(devices, predictors, strict=True):
+        if predictor is not None:
+            spread = f"{100 * predictor.spread:.1f} % on held-out architectures"
+            notes.append(
+                f"latencies on {device.name} are predicted while searching ({predictor.samples} samples, {spread}), "
+                "the front's measured"
+            )
     proxy, settings = _proxy(settings)
-    prepared = Prepared(settings, space, text, device, proxy, predictor, tuple(notes))
+    prepared = Prepared(settings, space, text, devices, proxy, predictors, tuple(notes))
     _check_agrees(space, settings)
     base = space.decode({choice.name: choice.values[0] for choice in space.choices})
     prepared.deploy(base), proxy.architecture(base)
     limited_view(prepared).sample(np.random.default_rng(settings.seed))  # some point is within the limits
     return prepared
+
+
+def _check_apart(devices: Sequence[Device]) -> None:
+    """Two names of one device would count it twice."""
+    seen: dict[tuple[str, str], Device] = {}
+    for device in devices:
+        key = (device.name, device.fingerprint())
+        if key in seen:
+            raise InputError(f"two targets are for the same device, {device.name}; expected each device once")
+        seen[key] = device
 
 
 def _check_agrees(space: FactorizedSpace, settings: SearchSettings) -> None:
@@ -151,15 +178,31 @@ def _proxy(settings: SearchSettings) -> tuple[Proxy, SearchSettings]:
 
 def new_run(prepared: Prepared, out: Path) -> RunFolder:
     """Make the run's folder."""
-    device = prepared.device
+    main, *others = [_record(device) for device in prepared.devices]
+    record = {**main, "also": others} if others else main
+    return create(out, prepared.settings, prepared.space_yaml, record)
+
+
+def check_devices(prepared: Prepared, folder: RunFolder) -> None:
+    """Latencies of two devices called the same have no place in one run."""
+    record = folder.record.get("device", {})
+    for before, device in zip([record, *record.get("also", [])], prepared.devices, strict=False):
+        now = device.fingerprint()
+        if before.get("fingerprint", now) != now:
+            raise InputError(
+                f"the run was measured on another device called {before.get('name')} (fingerprint "
+                f"{before['fingerprint']}, here {now}); go on with it there, or start a new run"
+            )
+
+
+def _record(device: Device) -> dict[str, str]:
     runtime, version = device.runtime(device.formats[0])
-    record = {
+    return {
         "name": device.name,
         "fingerprint": device.fingerprint(),
         "runtime": runtime,
         "runtime_version": version,
     }
-    return create(out, prepared.settings, prepared.space_yaml, record)
 
 
 def check_out(out: Path) -> None:
@@ -196,7 +239,7 @@ def search(
             deploy=prepared.deploy,
             measure=prepared.latency,
             train=prepared.proxy.train,
-            most_ms=settings.target_ms * settings.max_latency_factor,
+            too_slow=too_slow(settings),
             seed=settings.seed,
             epoch_by_epoch=settings.pruner != "none",
         )
@@ -217,6 +260,14 @@ def search(
         return rows
     finally:
         close(study)
+
+
+def too_slow(settings: SearchSettings) -> Callable[[Evaluation], bool]:
+    """Whether a latency is so far over a target that the candidate is not worth a training."""
+    return lambda known: (
+        settings.targets.worst(latencies_of(known.latency_ms, known.measurement))
+        > settings.max_latency_factor
+    )
 
 
 def limits_of(settings: SearchSettings) -> Limits:
@@ -263,8 +314,13 @@ def _prior(prepared: Prepared, view: View) -> Prior | None:
         close(study)
 
 
-def _weight(settings: SearchSettings) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """What an accuracy is multiplied by for the reward, from latencies in milliseconds."""
+def _weight(settings: SearchSettings) -> Callable[[NDArray[np.float64]], NDArray[np.float64]] | None:
+    """What an accuracy is multiplied by for the reward, from latencies in milliseconds.
+
+    None with several devices: one latency does not decide it, and the sampler learns it from the trials.
+    """
+    if settings.also:
+        return None
     alpha, beta = settings.exponents
     return lambda latencies: np.array(
         [reward(1.0, latency, settings.target_ms, alpha, beta) for latency in latencies], np.float64
@@ -291,32 +347,35 @@ def _recommend(work: Search, sampler: BaseSampler, rows: list[Row]) -> None:
 
     The best of many noisy accuracies is partly the luckiest; a model that knows its neighbours discounts that.
     """
-    settings = work.folder.settings
+    targets = work.folder.settings.targets
     estimates = estimated_accuracies(work.study, sampler)
     rated = [
-        (reward(estimates[row.number], row.latency_ms, settings.target_ms, *settings.exponents), row)
+        (targets.reward(estimates[row.number], row.latencies), row)
         for row in rows
-        if row.evaluated
-        and row.number in estimates
-        and row.latency_ms
-        and row.latency_ms <= settings.target_ms
+        if row.evaluated and row.number in estimates and targets.within(row.latencies)
     ]
     if rated:
         _, row = max(rated, key=lambda pair: pair[0])
         work.study.set_user_attr("recommended", {"id": row.id, "accuracy": estimates[row.number]})
 
 
-def target_note(prepared: Prepared) -> str | None:
-    """A sentence where the target does not bind on the device, or lies below everything, else None."""
+def target_notes(prepared: Prepared) -> list[str]:
+    """A sentence for each device whose target does not bind, or lies below everything."""
+    pairs = zip(prepared.devices, prepared.settings.targets.ms, strict=True)
+    notes = [_target_note(prepared, device, target) for device, target in pairs]
+    return [note for note in notes if note]
+
+
+def _target_note(prepared: Prepared, device: Device, target: float) -> str | None:
     rng = np.random.default_rng(prepared.settings.seed)
-    space, target = prepared.space, prepared.settings.target_ms
+    space = prepared.space
     times = []
     for _ in range(TRIED):
         arch = prepared.deploy(space.decode(space.sample(rng)))
-        times.append(prepared.measure(arch).latency_ms)
+        times.append(prepared.measure_on(device, arch).latency_ms)
     fastest, slowest, middle = min(times), max(times), sorted(times)[len(times) // 2]
     suggested = f"{float(f'{middle:.2g}'):g}"
-    where = f"{TRIED} random architectures take {fastest:.3g} to {slowest:.3g} ms on {prepared.device.name}"
+    where = f"{TRIED} random architectures take {fastest:.3g} to {slowest:.3g} ms on {device.name}"
     if slowest < target / 2:
         return (
             f"the target of {target:g} ms does not bind: {where}, so accuracy alone will nearly decide; "

@@ -72,23 +72,22 @@ class RunFolder:
         kept = {row.id: row for row in [*ranked(rows)[:TOP], *(row for row in rows if row.on_front)]}
         folder = self.path / "candidates"
         folder.mkdir(exist_ok=True)
-        target = self.settings.target_ms
+        targets = self.settings.targets
         for name, row in kept.items():
             file = folder / f"{name}.json"
-            text = candidate_of(row, found, (row.latency_ms or 0.0) <= target).to_json()
+            text = candidate_of(row, found, targets.within(row.latencies)).to_json()
             if not file.exists() or file.read_text(encoding="utf-8") != text:
                 write_text(file, text)
         for file in folder.glob("*.json"):
             if file.stem not in kept:
                 file.unlink()
-        best = best_of(rows, target)
+        best = best_of(rows, targets)
         if best is not None:
             row, within = best
             candidate = candidate_of(row, found, within)
             if not within:
-                warning = (
-                    f"no candidate is within {target:g} ms; this is the nearest, at {row.latency_ms:.3g} ms"
-                )
+                times = " and ".join(f"{latency:.3g}" for latency in row.latencies)
+                warning = f"no candidate is within {self.settings.goal}; this is the nearest, at {times} ms"
                 candidate = replace(candidate, warning=warning)
             candidate.save(self.path / "best.json")
 

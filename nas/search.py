@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from candidates import Architecture
 from candidates.errors import RunError
 from nas.evaluation import Evaluation, Evaluator, Measured
-from nas.reward import reward
 from nas.run_folder import RunFolder
 from nas.samplers.halting import CURVE, Rule, should_stop
+from nas.samplers.history import WORST
 from nas.study import first_line
+from nas.targets import is_predicted, latencies_of
 from nas.trials import Row, architecture_text, study_rows
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Search:
         """The rows; where predictions are measured as they reach the front, until none on it is predicted."""
         rows = self.rows()
         while self.measure_front_now is not None:
-            predicted = [row for row in rows if row.on_front and row.measurement.get("predicted")]
+            predicted = [row for row in rows if row.on_front and is_predicted(row.measurement)]
             if not predicted:
                 break
             measured = self.measure_front_now(predicted[0].arch())
@@ -146,7 +147,7 @@ class Search:
         if evaluation.accuracy is None:
             self.study.tell(trial, state=TrialState.PRUNED)
             return
-        score = self._reward(evaluation.accuracy, evaluation.latency_ms)
+        score = self._reward(evaluation.accuracy, evaluation.latency_ms, evaluation.measurement)
         trial.set_user_attr("reward", score)
         pareto = self.folder.settings.objective == "pareto"
         self.study.tell(trial, [evaluation.accuracy, evaluation.latency_ms] if pareto else score)
@@ -155,6 +156,10 @@ class Search:
         """Measure, then train; a training that its epochs so far show to be hopeless is stopped."""
         measured = self.evaluate.latency(base)
         _keep(trial, measured)  # the rule that stops trainings weighs accuracies by it
+        settings = self.folder.settings
+        if settings.also:  # samplers then see how slow it is on the device where it misses most
+            worst = settings.targets.worst(latencies_of(measured.latency_ms, measured.measurement))
+            trial.set_user_attr(WORST, worst * settings.target_ms)
         curve: list[float] = []
 
         def hopeless(accuracy: float) -> bool:
@@ -172,11 +177,13 @@ class Search:
         """What a trial's accuracy is multiplied by for its reward; None with two objectives."""
         if self.folder.settings.objective == "pareto":
             return None
-        return lambda trial: self._reward(1.0, trial.user_attrs["latency_ms"])
+        return lambda trial: self._reward(
+            1.0, trial.user_attrs["latency_ms"], trial.user_attrs["measurement"]
+        )
 
-    def _reward(self, accuracy: float, latency_ms: float) -> float:
-        settings = self.folder.settings
-        return reward(accuracy, latency_ms, settings.target_ms, *settings.exponents)
+    def _reward(self, accuracy: float, latency_ms: float, measurement: Mapping[str, Any]) -> float:
+        targets = self.folder.settings.targets
+        return targets.reward(accuracy, latencies_of(latency_ms, measurement))
 
 
 def describe(trial: Trial, arch: Architecture) -> None:
@@ -240,10 +247,10 @@ class Confirmation:
         from nas.trials import best_of
 
         rows = search.rows()
-        target = search.folder.settings.target_ms
+        targets = search.folder.settings.targets
         while not stop.asked:
             final = search.study.user_attrs.get("final", {})
-            best = best_of(rows, target)
+            best = best_of(rows, targets)
             wanted = [row for row in rows if row.on_front or (best and row.number == best[0].number)]
             todo = [row for row in wanted if row.id not in final]
             if not todo:

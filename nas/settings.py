@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from candidates import checks
@@ -11,6 +11,7 @@ from candidates.errors import InputError
 from nas.latency_source import SOURCES
 from nas.reward import HARD, SOFT
 from nas.samplers import names as sampler_names
+from nas.targets import Targets
 
 PRUNERS = ("none", "median", "hyperband")
 OBJECTIVES = ("soft", "hard", "pareto")
@@ -36,7 +37,7 @@ class SearchSettings:
     """What the user asked for. None stands for a default that depends on the data or the machine.
 
     `resolution` and `classes` are those of the network that is deployed and measured; `proxy_resolution` is
-    what the proxy trains at. `latency` is where latencies come from while searching: `measure`, `predict`, or
+    what the proxy trains at. `also` has the targets on further devices, in milliseconds by name. `latency` is where latencies come from while searching: `measure`, `predict`, or
     `auto` (predict where there is a predictor, and measure what reaches the front). `alpha` and `beta` are the reward's exponents within and over the target.
     """
 
@@ -65,6 +66,7 @@ class SearchSettings:
     max_multiply_adds: int | None = None
     max_size_mb: float | None = None
     max_memory_mb: float | None = None
+    also: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         checks.positive("target-ms", self.target_ms)
@@ -92,6 +94,16 @@ class SearchSettings:
         for name in ("alpha", "beta"):
             if getattr(self, name) is not None:
                 checks.number(name, getattr(self, name), -10.0, 0.0)
+        for name, target in checks.mapping("also", self.also).items():
+            checks.text("also", name)
+            checks.positive(f"target {name}", target)
+            checks.number(f"target {name}", target, *TARGETS)
+        if self.device in self.also:
+            raise InputError(f"the device {self.device} has two targets; expected each device once")
+        if self.also and self.objective == "pareto":
+            raise InputError(
+                "the pareto objective takes one device; use --objective soft or hard with several"
+            )
         checks.number("max-latency-factor", self.max_latency_factor, 1.0, 1e6)
 
     @property
@@ -99,6 +111,24 @@ class SearchSettings:
         """The reward's alpha and beta: as given, else those of the objective."""
         alpha, beta = HARD if self.objective == "hard" else SOFT
         return (alpha if self.alpha is None else self.alpha, beta if self.beta is None else self.beta)
+
+    @property
+    def targets(self) -> Targets:
+        """The targets on all devices, with the reward's exponents."""
+        return Targets((self.target_ms, *self.also.values()), *self.exponents)
+
+    @property
+    def goal(self) -> str:
+        """The targets in words."""
+        if not self.also:
+            return f"{self.target_ms:g} ms"
+        pairs = zip(self.devices, self.targets.ms, strict=True)
+        return " and ".join(f"{ms:g} ms on {name}" for name, ms in pairs)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """All devices' names, the main one's first."""
+        return (self.device, *self.also)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -118,7 +148,7 @@ class SearchSettings:
         for name, value in given.items():
             before = getattr(self, name)
             if name != "trials" and value != before:
-                option = name.replace("_", "-")
+                option = "target" if name == "also" else name.replace("_", "-")
                 raise InputError(
                     f"--{option} is {value!r}, but the run was started with {before!r}; "
                     f"leave --{option} out, or start a new run"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from candidates import Architecture
 from nas.candidate import Candidate
+from nas.targets import Latencies, Targets, latencies_of
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -51,6 +52,12 @@ class Row:
         """Whether it was measured and not trained at all, for its latency."""
         return self.state == "PRUNED" and self.over_limit is None and self.epochs == 0
 
+    @property
+    def latencies(self) -> Latencies:
+        """Milliseconds on each of the search's devices; only of a trial that was measured."""
+        assert self.latency_ms is not None, f"trial {self.number} was not measured"
+        return latencies_of(self.latency_ms, self.measurement)
+
     def arch(self) -> Architecture:
         """The architecture, as it is deployed."""
         assert self.architecture is not None, f"trial {self.number} has no architecture"
@@ -77,15 +84,13 @@ def study_rows(study: Study, settings: SearchSettings) -> list[Row]:
 
 
 def _row(trial: FrozenTrial, settings: SearchSettings, final: Mapping[str, Any]) -> Row:
-    from nas.reward import reward
-
     attrs = trial.user_attrs
     measurement = final.get(attrs.get("id", ""), attrs.get("measurement")) or {}
     latency = measurement.get("latency_ms", attrs.get("latency_ms"))
     accuracy = attrs.get("accuracy")
     score = None
     if trial.state.name == "COMPLETE" and accuracy is not None and latency is not None:
-        score = reward(accuracy, latency, settings.target_ms, *settings.exponents)
+        score = settings.targets.reward(accuracy, latencies_of(latency, measurement))
     return Row(
         number=trial.number,
         state=trial.state.name,
@@ -109,15 +114,25 @@ def _row(trial: FrozenTrial, settings: SearchSettings, final: Mapping[str, Any])
 
 
 def mark_front(rows: Sequence[Row]) -> list[Row]:
-    """The rows with `on_front` set where no other is at least as accurate and as fast, and better in one."""
-    best = -1.0
-    front: set[int] = set()
+    """The rows with `on_front` set where no other is at least as accurate and as fast, and better in one.
+
+    With several devices, as fast means on each of them. Of equals the earlier is on the front.
+    """
+    front: list[Row] = []
     evaluated = [row for row in rows if row.evaluated]
-    for row in sorted(evaluated, key=lambda row: (row.latency_ms, -(row.accuracy or 0), row.number)):
-        if row.accuracy is not None and row.accuracy > best:
-            best = row.accuracy
-            front.add(row.number)
-    return [replace(row, on_front=row.number in front) for row in rows]
+    for row in sorted(evaluated, key=lambda row: (row.latencies, -(row.accuracy or 0), row.number)):
+        # Those before are as fast on the main device, and one device's front is in rising accuracy.
+        rivals = front if len(row.latencies) > 1 else front[-1:]
+        if not any(_as_good(other, row) for other in rivals):
+            front.append(row)
+    numbers = {row.number for row in front}
+    return [replace(row, on_front=row.number in numbers) for row in rows]
+
+
+def _as_good(one: Row, other: Row) -> bool:
+    """Whether `one` is at least as accurate as `other`, and as fast on every device."""
+    faster = all(a <= b for a, b in zip(one.latencies, other.latencies, strict=True))
+    return faster and (one.accuracy or 0.0) >= (other.accuracy or 0.0)
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
@@ -126,14 +141,14 @@ def ranked(rows: Iterable[Row]) -> list[Row]:
     return sorted(evaluated, key=lambda row: (-(row.reward or 0.0), row.number))
 
 
-def best_of(rows: Iterable[Row], target_ms: float) -> tuple[Row, bool] | None:
-    """The highest reward within the target, and True; where none is within, the fastest, and False."""
+def best_of(rows: Iterable[Row], targets: Targets) -> tuple[Row, bool] | None:
+    """The highest reward within the targets, and True; where none is within, the nearest, and False."""
     order = ranked(rows)
-    within = [row for row in order if (row.latency_ms or 0.0) <= target_ms]
+    within = [row for row in order if targets.within(row.latencies)]
     if within:
         return within[0], True
     if order:
-        return min(order, key=lambda row: row.latency_ms or 0.0), False
+        return min(order, key=lambda row: targets.worst(row.latencies)), False
     return None
 
 

@@ -38,6 +38,19 @@ class Exported:
     check: Check | None = None
 
 
+@dataclass(frozen=True)
+class Int8:
+    """How int8 files are made: they may lose `max_drop` of top-1 (0 to 1).
+
+    `float_io` gives the TFLite file float32 input and output. `net`, of the same architecture, is quantised
+    in place of the exported network, and held against it all the same.
+    """
+
+    max_drop: float = MAX_DROP
+    float_io: bool = False
+    net: Any = None
+
+
 Beside = Callable[[list[Exported]], dict[str, str]]
 """Told what was written, gives the texts that lie beside the models, by file name."""
 
@@ -94,8 +107,7 @@ def export(
     out: Path,
     beside: Beside | None = None,
     samples: Samples | None = None,
-    max_drop: float | None = MAX_DROP,
-    float_io: bool = False,
+    int8: Int8 | None = None,
 ) -> list[Exported]:
     """Write `net`, which is of `arch` and in eval mode, in each of `formats` into the folder `out`: all or none.
 
@@ -103,13 +115,16 @@ def export(
     CALIBRATED need them. Files that are there already are replaced only once all were written and checked.
     """
     check_out(out)
-    checker = Checker(arch, of_network(net), samples, max_drop)
+    if any(name.startswith("tflite-int8") for name in formats):
+        tflite_file.check_quantizer()
+    int8 = int8 or Int8()
+    checker = Checker(arch, of_network(net), samples, int8.max_drop)
     with (
         made_folders(out.parent),
         tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary,
     ):
         work = Path(temporary)
-        made = _Made(arch, net, work, checker, float_io)
+        made = _Made(arch, net, work, checker, int8)
         written = [item for name in FORMATS if name in formats for item in _WRITERS[name](made)]
         texts = (beside or readme(arch))(written)
         for name, text in texts.items():
@@ -130,7 +145,7 @@ class _Made:
     net: Any
     work: Path
     checker: Checker
-    float_io: bool
+    int8: Int8
 
     @property
     def calibration(self) -> Any:
@@ -144,8 +159,17 @@ class _Made:
             onnx_file.write_onnx(self.arch, self.net, path)
         return path
 
-    def tflite(self, quantisable: bool = False) -> bytes:
-        return tflite_file.float_tflite(self.arch, self.net, quantisable)
+    def to_quantise(self) -> Path:
+        """The float ONNX file that the int8 one is made from."""
+        if self.int8.net is None:
+            return self.onnx()
+        path = self.work / "fine-tuned.onnx"
+        onnx_file.write_onnx(self.arch, self.int8.net, path)
+        return path
+
+    def tflite(self) -> bytes:
+        """A float .tflite file whose operations quantisers know."""
+        return tflite_file.float_tflite(self.arch, self.int8.net or self.net, quantisable=True)
 
 
 def _torch(made: _Made) -> list[Exported]:
@@ -161,19 +185,19 @@ def _onnx(made: _Made) -> list[Exported]:
 
 def _onnx_int8(made: _Made) -> list[Exported]:
     path = made.work / "model-int8.onnx"
-    onnx_file.quantise_onnx(made.onnx(), path, made.calibration)
+    write_bytes(path, onnx_file.int8_onnx(made.to_quantise(), made.calibration))
     return [Exported("onnx-int8", path, made.checker.as_accurate("the int8 ONNX model", open_exported(path)))]
 
 
 def _tflite(made: _Made) -> list[Exported]:
     path = made.work / "model.tflite"
-    write_bytes(path, made.tflite())
+    write_bytes(path, tflite_file.float_tflite(made.arch, made.net))
     return [Exported("tflite", path, made.checker.same("the TFLite model", open_exported(path)))]
 
 
 def _tflite_int8(made: _Made) -> list[Exported]:
     path = made.work / "model-int8.tflite"
-    write_bytes(path, tflite_file.int8_tflite(made.tflite(quantisable=True), made.calibration, made.float_io))
+    write_bytes(path, tflite_file.int8_tflite(made.tflite(), made.calibration, made.int8.float_io))
     check = made.checker.as_accurate("the int8 TFLite model", open_exported(path))
     return [Exported("tflite-int8", path, check)]
 

@@ -73,10 +73,9 @@ def _files(written: Sequence[Exported]) -> str:
         elif check.difference is not None:
             said = f"logits differ by {check.difference:.1g} at most, on {check.images} {plain(check.source)}"
         else:
-            said = (
-                f"top-1 {check.top1:.2%} (PyTorch {check.float_top1:.2%}), the same class for "
-                f"{check.agreement:.1%}, on {check.images} {plain(check.source)}"
-            )
+            said = f"the same class for {check.agreement:.1%} of {check.images} {plain(check.source)}"
+            if check.top1 is not None:
+                said += f"; top-1 {check.top1:.2%} (PyTorch {check.float_top1:.2%})"
         shown = f"{size / 1e6:.2f} MB" if size > 50_000 else f"{size:,} bytes"
         rows.append(f"| {item.path.name} | {item.format} | {shown} | {said} |")
     head = "## Files\n\n| file | format | size | against the PyTorch network |\n| --- | --- | --- | --- |\n"

@@ -15,13 +15,14 @@ from candidates.layered import Layered
 
 TOLERANCE = 1e-4  # the largest difference between the logits of PyTorch and of an exported float model
 MAX_DROP = 0.01  # of top-1, from PyTorch's to an int8 model's
-FLOAT_CHECKED = 64  # images: a wrong export differs on any of them
+FLOAT_CHECKED = 32  # images: a wrong export differs on any of them
 
 
 @dataclass(frozen=True)
 class Check:
     """How a file compares with PyTorch: the logits' largest difference (relative to the largest logit where
-    that exceeds 1), or, for an int8 file, the top-1 accuracies of both, 0 to 1, and how often they agree.
+    that exceeds 1), or, for an int8 file, how often both give the same class and, for a trained network, the
+    top-1 accuracies of both, 0 to 1.
 
     `images` were compared, `source` says which.
     """
@@ -42,12 +43,10 @@ class Check:
 class Checker:
     """Compares files of `arch` with the network that they were made from, on `samples` or on noise.
 
-    `max_drop` is what an int8 file may lose of top-1, None for untrained networks, whose accuracy is chance.
+    `max_drop` is what an int8 file may lose of top-1.
     """
 
-    def __init__(
-        self, arch: Layered, network: Classify, samples: Samples | None, max_drop: float | None
-    ) -> None:
+    def __init__(self, arch: Layered, network: Classify, samples: Samples | None, max_drop: float) -> None:
         self.network, self.samples, self.max_drop = network, samples, max_drop
         self.images = random_images(arch, 4) if samples is None else samples.images[:FLOAT_CHECKED]
         self.source = "random images" if samples is None else samples.source
@@ -64,21 +63,24 @@ class Checker:
         return Check(len(self.images), self.source, difference)
 
     def as_accurate(self, what: str, classify: Classify) -> Check:
-        """A quantised file classifies as PyTorch does; RunError where it loses more than `max_drop`."""
+        """A quantised file classifies as PyTorch does; RunError where it loses more than `max_drop`.
+
+        Of a network that is not trained, the agreement is told, and nothing asked of it.
+        """
         assert self.samples is not None
-        labels = self.samples.labels
-        ours, theirs = classify(self.samples.images).argmax(1), self._predicted
+        labels, theirs = self.samples.labels, self._predicted
+        ours = classify(self.samples.images).argmax(1)
+        agreement = float((ours == theirs).mean())
+        if labels is None:
+            return Check(len(ours), self.source, agreement=agreement)
         top1, float_top1 = float((ours == labels).mean()), float((theirs == labels).mean())
-        check = Check(
-            len(labels), self.source, None, top1, float_top1, agreement=float((ours == theirs).mean())
-        )
-        if self.max_drop is not None and not float_top1 - top1 <= self.max_drop:
+        if not float_top1 - top1 <= self.max_drop:
             raise RunError(
                 f"{what} has {top1:.2%} top-1 on {len(labels)} images and PyTorch {float_top1:.2%}, a drop of "
                 f"more than {100 * self.max_drop:g} points (--max-drop); it was not kept. Calibrate with more "
                 "images, like those it will see"
             )
-        return check
+        return Check(len(labels), self.source, None, top1, float_top1, agreement)
 
     @cached_property
     def _expected(self) -> Floats:

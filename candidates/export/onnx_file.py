@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ def write_onnx(arch: Layered, net: Any, path: Path) -> None:
     import onnx
     import torch
 
+    net = _folded(net)  # a third fewer operations to trace, and what every runtime does anyway
     example = torch.zeros(2, arch.channels_in, arch.resolution, arch.resolution)
     with silenced():
         torch.onnx.export(
@@ -34,7 +37,22 @@ def write_onnx(arch: Layered, net: Any, path: Path) -> None:
     onnx.checker.check_model(str(path), full_check=True)
 
 
-def quantise_onnx(source: Path, target: Path, calibration: Floats) -> None:
+def _folded(net: Any) -> Any:
+    """A copy of `net` with batch normalisation folded into the convolutions before it."""
+    from torch import nn
+    from torch.nn.utils import fuse_conv_bn_eval
+
+    from candidates.network import Conv
+
+    copied = copy.deepcopy(net)
+    for module in copied.modules():
+        if isinstance(module, Conv):
+            module.conv = fuse_conv_bn_eval(module.conv, module.norm)
+            module.add_module("norm", nn.Identity())
+    return copied
+
+
+def int8_onnx(source: Path, calibration: Floats) -> bytes:
     """The float file `source` in int8: QDQ, weights int8 per channel, activations uint8.
 
     Of the formats that ONNX Runtime offers, this is the fast one on a CPU; input and output stay float32.
@@ -42,22 +60,20 @@ def quantise_onnx(source: Path, target: Path, calibration: Floats) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    prepared = source.with_name("prepared.onnx")
-    try:
-        with silenced():
-            # ONNX's own shape inference does; the symbolic one is for dynamic shapes inside the graph.
-            quant_pre_process(source, prepared, skip_symbolic_shape=True)
-            quantize_static(
-                prepared,
-                target,
-                _Reader(calibration),
-                quant_format=QuantFormat.QDQ,
-                per_channel=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-            )
-    finally:
-        prepared.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder, silenced():
+        prepared, target = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
+        # ONNX's own shape inference does; the symbolic one is for dynamic shapes inside the graph.
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        quantize_static(
+            prepared,
+            target,
+            _Reader(calibration),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        return target.read_bytes()
 
 
 class _Reader:

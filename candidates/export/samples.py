@@ -16,13 +16,14 @@ Floats = NDArray[np.float32]
 class Samples:
     """Images N×C×H×W float32, normalised as in training.
 
-    `calibration` decides the ranges of quantised activations; `images` with `labels` (N int64) are others,
-    which the files are checked on. `source` says what they are, for people.
+    `calibration` decides the ranges of quantised activations; `images` are others, which the files are
+    checked on, with `labels` (N int64; None for a network that is not trained, whose accuracy is chance).
+    `source` says what they are, for people.
     """
 
     calibration: Floats
     images: Floats
-    labels: NDArray[np.int64]
+    labels: NDArray[np.int64] | None
     source: str
 
 

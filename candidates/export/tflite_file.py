@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -70,12 +71,17 @@ def int8_weights_tflite(content: bytes) -> bytes:
         return bytes(quantizer.quantize().quantized_model)
 
 
-def _quantizer(content: bytes, recipe: str) -> Any:
-    try:
-        from ai_edge_quantizer import quantizer
-        from ai_edge_quantizer import recipe as recipes
-    except ImportError as error:
+def check_quantizer() -> None:
+    """Raise RunError where the AI Edge Quantizer, an optional package, is not installed."""
+    if find_spec("ai_edge_quantizer") is None:
         raise RunError(
-            f"int8 TFLite files need the AI Edge Quantizer ({error}); pip install 'mobile-nas[quantize]'"
-        ) from None
+            "int8 TFLite files need the AI Edge Quantizer, which is not installed; pip install ai-edge-quantizer"
+        )
+
+
+def _quantizer(content: bytes, recipe: str) -> Any:
+    check_quantizer()
+    from ai_edge_quantizer import quantizer
+    from ai_edge_quantizer import recipe as recipes
+
     return quantizer.Quantizer(bytearray(content), getattr(recipes, recipe)())

@@ -50,6 +50,9 @@ def export(
     max_drop: Annotated[
         float, typer.Option(help="Points of top-1 that an int8 file may lose.", min=0.0, max=100.0)
     ] = 1.0,
+    qat: Annotated[
+        int, typer.Option(help="Epochs of quantisation-aware fine-tuning before int8 files are made.", min=0)
+    ] = 0,
     float_io: Annotated[
         bool, typer.Option("--float-io", help="tflite-int8 takes and gives float32 instead of int8.")
     ] = False,
@@ -88,6 +91,14 @@ def export(
                 f"{candidate} has trained weights; --width and --resolution are for bare architectures"
             )
         found = Candidate(found.architecture.scaled(width, resolution))
+    if float_io and "tflite-int8" not in wanted:
+        raise InputError("--float-io is for tflite-int8, which --format does not name")
+    if qat and not any("int8" in name for name in wanted):
+        raise InputError(f"--qat {qat} is for int8 formats, of which --format names none")
+    if qat and own is None and weights is None:
+        raise InputError(
+            f"--qat {qat} needs trained weights, which {candidate} does not have; train it first"
+        )
     if calibrate is None and (quantised := [name for name in wanted if "int8" in name]):
         raise InputError(
             f"--format {','.join(quantised)} needs real images; name a data set of the network's classes with "
@@ -100,18 +111,23 @@ def export(
     from nas.packing import Packing, pack
 
     untrained = own is None and weights is None
-    packing = Packing(wanted, out, calibrate, max_drop / 100, float_io, measure)
-    written = (
-        pack(found, own, packing)
-        if weights is None
-        else pack(found, expanded("--weights", weights), packing, layout)
-    )
+    packing = Packing(wanted, out, calibrate, max_drop / 100, float_io, measure, qat)
+
+    def note(text: str) -> None:
+        print(text, file=sys.stderr)
+
+    if weights is None:
+        packed = pack(found, own, packing, note=note)
+    else:
+        packed = pack(found, expanded("--weights", weights), packing, layout, note)
     if as_json:
-        files = [_described(item) for item in written]
-        json.dump({"id": found.architecture.id, "untrained": untrained, "files": files}, sys.stdout, indent=2)
+        files = [_described(item) for item in packed.files]
+        json.dump(
+            {"id": packed.architecture.id, "untrained": untrained, "files": files}, sys.stdout, indent=2
+        )
         print()
         return
-    for item in written:
+    for item in packed.files:
         print(f"{item.path}{_said(item)}")
     print(f"{out / 'README.md'}  (the model card), preprocessing.json")
     if untrained:
@@ -138,8 +154,7 @@ def _described(item: Exported) -> dict[str, object]:
     if check is not None:
         found["difference"] = check.difference
         found["compared_on"] = {"images": check.images, "source": check.source}
-        if check.top1 is not None:
-            found |= {"top1": check.top1, "float_top1": check.float_top1, "agreement": check.agreement}
+        found |= {"top1": check.top1, "float_top1": check.float_top1, "agreement": check.agreement}
     return found
 
 
@@ -149,7 +164,8 @@ def _said(item: Exported) -> str:
         return ""
     if check.difference is not None:
         return f"  (differs from PyTorch by {check.difference:.1g})"
-    assert check.drop is not None
+    if check.drop is None:
+        return f"  (the same class as PyTorch for {check.agreement:.1%} of {check.images} images)"
     return (
         f"  (top-1 {check.top1:.2%} on {check.images} images, PyTorch {check.float_top1:.2%}: "
         f"{100 * check.drop:+.2f} points lost)"

@@ -37,11 +37,14 @@ def measure(
     models: Annotated[
         list[str], typer.Argument(metavar="MODEL...", help="An .onnx or .tflite file, or a candidate.")
     ],
-    device: Annotated[str, typer.Option(help="cpu, cpu:litert, auto, or an attached phone.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cpu:litert, cuda, auto, or an attached phone.")] = "cpu",
     threads: Annotated[str, typer.Option(help="Numbers of threads, such as 1,2,4.")] = "1",
     resolution: Annotated[
         int | None, typer.Option(help="Measure an architecture at this input size.")
     ] = None,
+    width: Annotated[float, typer.Option(help="Measure an architecture at this width multiplier.")] = 1.0,
+    batch: Annotated[str, typer.Option(help="Images at once, such as 1,32.")] = "1",
+    fps: Annotated[bool, typer.Option("--fps", help="Show frames per second.")] = False,
     blocks: Annotated[int, typer.Option(help="Separate invocations: load, warm-up, timed runs.")] = 3,
     no_reference: Annotated[
         bool, typer.Option("--no-reference", help="Do not correct for the machine's drift.")
@@ -70,8 +73,10 @@ def measure(
     from latency.registry import AUTO, automatic, resolve
     from latency.settings import Settings
 
-    found = [model(text, resolution) for text in models]
-    counts = thread_counts(threads)
+    found = [model(text, resolution, width) for text in models]
+    counts, batches = whole_numbers("--threads", threads, 1024), whole_numbers("--batch", batch, 65_536)
+    if batches != [1] and (profile or compare):
+        raise InputError("--batch is for plain measurements; --profile and --compare run one image at a time")
     if chart is not None and (not profile or chart.suffix != ".svg"):
         raise InputError(f"--chart {str(chart)!r}: expected --profile and a file name that ends in .svg")
     if device == AUTO:
@@ -87,9 +92,10 @@ def measure(
     results = []
     for one in found:
         for count in counts:
-            settings = Settings(count, blocks, reference=not no_reference)
-            results.append(_measured(one, where, settings, fresh, retry_invalid))
-    show(results, as_json)
+            for images in batches:
+                settings = Settings(count, blocks, reference=not no_reference, batch=images)
+                results.append(_measured(one, where, settings, fresh, retry_invalid))
+    show(results, as_json, fps)
 
 
 def _measured(one: Model, where: Device, settings: Settings, fresh: bool, retries: int) -> Measurement:
@@ -168,18 +174,18 @@ def _show_profile(
         print(f"{layer.name:<{width}}  {layer.ms:>9.3f}  {layer.share:>5.1%}  {bar}")
 
 
-def thread_counts(text: str) -> list[int]:
-    """The numbers of threads in `1,2,4`."""
+def whole_numbers(option: str, text: str, most: int) -> list[int]:
+    """The numbers in `1,2,4`, each once."""
     from candidates import InputError
 
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() and 0 < int(part) <= 1024 for part in parts):
-        raise InputError(f"--threads is {text!r}; expected whole numbers above 0, such as 1 or 1,2,4")
+    if not all(part.isascii() and part.isdigit() and 0 < int(part) <= most for part in parts):
+        raise InputError(f"{option} is {text!r}; expected whole numbers from 1 to {most}, such as 1 or 1,2,4")
     return list(dict.fromkeys(int(part) for part in parts))
 
 
-def model(text: str, resolution: int | None = None) -> Model:
-    """A model from a path, a named architecture or a candidate."""
+def model(text: str, resolution: int | None = None, width: float = 1.0) -> Model:
+    """A model from a path, a named architecture or a candidate, scaled where it is not a file."""
     from candidates import InputError
     from latency.model import FORMATS, Model, model_of
     from nas.find_candidate import find_candidate
@@ -187,23 +193,29 @@ def model(text: str, resolution: int | None = None) -> Model:
     if Path(text).suffix[1:].lower() in FORMATS:
         if resolution is not None:
             raise InputError(f"--resolution is for architectures; {text} has its input size in the file")
+        if width != 1.0:
+            raise InputError(f"--width is for architectures; {text} has its channels in the file")
         return model_of(text)
-    arch = find_candidate(text).architecture
+    arch = find_candidate(text).architecture.scaled(width)
     if resolution is not None:
         arch = arch.for_input(resolution)
     return Model(arch.name or arch.id, architecture=arch)
 
 
-def show(results: list[Measurement], as_json: bool) -> None:
+def show(results: list[Measurement], as_json: bool, fps: bool = False) -> None:
     """Print measurements: one JSON list, or a table with what is wrong with each below it."""
     if as_json:
-        print_json([m.to_dict() for m in results])
+        speeds = [{"frames_per_second": m.frames_per_second} if fps else {} for m in results]
+        print_json([m.to_dict() | speed for m, speed in zip(results, speeds, strict=True)])
         return
     width = max(len("model"), *(len(m.model) for m in results))
-    print(f"{'model':<{width}}  threads  median ms    p5 ms   p95 ms     CV  runs  on")
+    batches = any(m.batch != 1 for m in results) or fps
+    extra = ("  batch" if batches else "") + ("  frames/s" if fps else "")
+    print(f"{'model':<{width}}  threads{extra}  median ms    p5 ms   p95 ms     CV  runs  on")
     for m in results:
+        extra = (f"  {m.batch:>5}" if batches else "") + (f"  {m.frames_per_second:>8.1f}" if fps else "")
         print(
-            f"{m.model:<{width}}  {m.threads:>7}  {m.latency_ms:>9.3f}  {m.p5_ms:>7.3f}  {m.p95_ms:>7.3f}  "
+            f"{m.model:<{width}}  {m.threads:>7}{extra}  {m.latency_ms:>9.3f}  {m.p5_ms:>7.3f}  {m.p95_ms:>7.3f}  "
             f"{m.cv:>5.1%}  {m.count:>4}  {m.device}, {m.runtime} {m.runtime_version}"
         )
         for reason in m.reasons:

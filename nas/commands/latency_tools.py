@@ -86,6 +86,7 @@ def history(
         note = "" if m.valid else f"  invalid: {'; '.join(m.reasons)}"
         print(
             f"{m.measured_at}  {m.latency_ms:>9.3f} ms  CV {m.cv:>5.1%}  {m.threads} thread(s)  "
+            f"{f'batch {m.batch}  ' if m.batch > 1 else ''}"
             f"{m.device}, {m.runtime} {m.runtime_version}{note}"
         )
 

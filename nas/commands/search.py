@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 app = new_app()
 REPORT_SECONDS = 30.0
-_NOT_SETTINGS = ("resume", "out", "as_json", "train_best", "train_recipe", "train_epochs")
+_NOT_SETTINGS = ("resume", "out", "as_json", "target", "train_best", "train_recipe", "train_epochs")
 
 
 def main() -> None:
@@ -38,6 +38,10 @@ def search(
     context: typer.Context,
     target_ms: Annotated[
         float | None, typer.Option(help="The latency to stay within, in milliseconds.")
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="DEVICE=MILLISECONDS, once for each of several devices, the main one first."),
     ] = None,
     device: Annotated[
         str, typer.Option(help="Where latency is measured: auto, cpu, cpu:litert or a phone.")
@@ -110,7 +114,8 @@ def search(
         for name, value in context.params.items()
         if name not in _NOT_SETTINGS and was_given(context, name)
     }
-    if resume is None and target_ms is None:
+    given |= _targets(target or [], given)
+    if resume is None and "target_ms" not in given:
         raise InputError("Missing option '--target-ms'; for example --target-ms 78")
     if resume is not None and out is not None:
         raise InputError("--out and --resume exclude each other; a resumed run stays in its folder")
@@ -120,13 +125,29 @@ def search(
     full.check()
     if resume is not None:
         return _go_on(resume, given, stream, as_json, full)
-    settings = {name: value for name, value in context.params.items() if name not in _NOT_SETTINGS}
+    defaults = {name: value for name, value in context.params.items() if name not in _NOT_SETTINGS}
     out = out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
-    return _start(settings, expanded("--out", out), stream, as_json, full)
+    return _start({**defaults, **given}, expanded("--out", out), stream, as_json, full)
+
+
+def _targets(texts: list[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """`--target` as the settings that it stands for."""
+    from candidates.errors import InputError
+    from nas.targets import parse_targets
+
+    if not texts:
+        return {}
+    for name in ("target_ms", "device"):
+        if name in given:
+            raise InputError(
+                f"--target and --{name.replace('_', '-')} exclude each other; give --target DEVICE=MILLISECONDS"
+            )
+    (device, target_ms), *others = parse_targets(texts).items()
+    return {"device": device, "target_ms": target_ms, "also": dict(others)}
 
 
 def _start(values: dict[str, Any], out: Path, stream: Any, as_json: bool, full: FullTraining) -> int:
-    from nas.run import check_out, new_run, prepare, target_note
+    from nas.run import check_out, new_run, prepare, target_notes
     from nas.settings import SearchSettings
 
     settings = SearchSettings(**values)
@@ -134,8 +155,7 @@ def _start(values: dict[str, Any], out: Path, stream: Any, as_json: bool, full: 
     prepared = prepare(settings)
     notes = [*prepared.notes, *_data_notes(prepared)]
     print("\n".join(notes), file=stream, flush=True)
-    note = target_note(prepared)
-    if note:
+    for note in target_notes(prepared):
         print(note, file=stream, flush=True)
     folder = new_run(prepared, out)
     with folder.locked():
@@ -143,29 +163,16 @@ def _start(values: dict[str, Any], out: Path, stream: Any, as_json: bool, full: 
 
 
 def _go_on(path: Path, given: Mapping[str, Any], stream: Any, as_json: bool, full: FullTraining) -> int:
-    from nas.run import prepare
+    from nas.run import check_devices, prepare
     from nas.run_folder import open_run
 
     folder = open_run(path)
     settings = folder.settings.resumed(_comparable(given))
     with folder.locked():
         prepared = prepare(settings, folder.record["space_yaml"])
-        _check_device(prepared, folder)
+        check_devices(prepared, folder)
         folder = folder.with_record(settings=settings.to_dict())
         return _search(folder, prepared, stream, as_json, full)
-
-
-def _check_device(prepared: Prepared, folder: RunFolder) -> None:
-    """Latencies of two devices have no place in one run."""
-    from candidates.errors import InputError
-
-    before = folder.record.get("device", {})
-    now = prepared.device.fingerprint()
-    if before.get("fingerprint", now) != now:
-        raise InputError(
-            f"the run was measured on another device called {before.get('name')} (fingerprint "
-            f"{before['fingerprint']}, here {now}); go on with it there, or start a new run"
-        )
 
 
 def _comparable(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,7 +221,7 @@ def _search(folder: RunFolder, prepared: Prepared, stream: Any, as_json: bool, f
     interrupted = False
     rows: list[Row] = []
     with _disk_errors(folder):
-        with progress_on(stream, settings.target_ms, settings.trials) as progress:
+        with progress_on(stream, settings) as progress:
             stop = Stop(progress.note)
             try:
                 with stop.listening():
@@ -257,26 +264,22 @@ def _disk_errors(folder: RunFolder) -> Iterator[None]:
 
 
 def _say_result(folder: RunFolder, rows: list[Row], stream: Any) -> None:
-    from nas.progress import milliseconds, percent
+    from nas.progress import percent, times
     from nas.trials import best_of
 
     settings = folder.settings
-    best = best_of(rows, settings.target_ms)
+    best = best_of(rows, settings.targets)
     assert best is not None, "a search that completes has an evaluated trial"
     row, within = best
-    verdict = (
-        f"within {settings.target_ms:g} ms"
-        if within
-        else f"NONE WITHIN {settings.target_ms:g} ms, the nearest"
-    )
+    verdict = f"within {settings.goal}" if within else f"NONE WITHIN {settings.goal}, the nearest"
     front = sorted((r for r in rows if r.on_front), key=lambda r: r.latency_ms or 0.0)
     lines = [
         "",
         f"best {verdict}: {row.id}, {percent(row.accuracy)} on the validation images after the proxy training, "
-        f"{milliseconds(row.latency_ms)} on {settings.device}",
+        f"{times(row)} on {' and '.join(settings.devices)}",
         "front (accuracy, latency, M multiply-adds):",
         *(
-            f"  {r.id}  {percent(r.accuracy):>8}  {milliseconds(r.latency_ms):>8}  {(r.multiply_adds or 0) / 1e6:>6.0f}"
+            f"  {r.id}  {percent(r.accuracy):>8}  {times(r):>8}  {(r.multiply_adds or 0) / 1e6:>6.0f}"
             for r in front
         ),
         f"in {folder.path}: report.html, best.json, candidates/, trials.csv, study.db",

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from candidates.files import write_text
-from nas.progress import milliseconds, outcome, percent
+from nas.progress import milliseconds, outcome, percent, times
 from nas.report.drawing import block_words, draw
 from nas.report.plots import best_so_far, front_plot, target_shown
 from nas.run_folder import RunFolder, open_run
 from nas.study import close, open_study
+from nas.targets import reasons_of
 from nas.trials import Row, best_of, ranked, study_rows
 
 TOP = 5  # architectures that are drawn
@@ -38,9 +39,9 @@ def render(run: RunFolder, rows: list[Row], attrs: Mapping[str, Any]) -> str:
     environment = Environment(
         loader=PackageLoader("nas"), autoescape=select_autoescape(default=True), undefined=StrictUndefined
     )
-    environment.filters |= {"percent": percent, "ms": milliseconds, "outcome": outcome}
+    environment.filters |= {"percent": percent, "ms": milliseconds, "times": times, "outcome": outcome}
     settings = run.settings
-    chosen = best_of(rows, settings.target_ms)
+    chosen = best_of(rows, settings.targets)
     best = chosen[0] if chosen else None
     noise = noise_of(rows, attrs.get("repeats", {}))
     top = ranked(rows)[:TOP]
@@ -64,7 +65,9 @@ def render(run: RunFolder, rows: list[Row], attrs: Mapping[str, Any]) -> str:
         target_hidden=not target_shown(rows, settings.target_ms),
         drawings=drawings,
         counts=_counts(rows),
-        doubtful=[row for row in rows if row.on_front and not row.measurement.get("valid", True)],
+        doubtful=[
+            (row, reasons_of(row.measurement)) for row in rows if row.on_front and reasons_of(row.measurement)
+        ],
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
 from candidates import Architecture, checks
@@ -81,19 +81,3 @@ class LimitedView:
 
     def features(self, point: Point) -> tuple[float, ...]:
         return self.view.features(point)
-
-
-def weight_of_devices(
-    latencies: Mapping[str, float], targets: Mapping[str, float], alpha: float, beta: float
-) -> float:
-    """What an accuracy is multiplied by for several devices: the product of (latency / target)^w over them.
-
-    w is `alpha` within a device's target and `beta` beyond it. Raises InputError for a device without latency.
-    """
-    weight = 1.0
-    for device, target in targets.items():
-        if device not in latencies:
-            raise InputError(f"there is no latency on {device}; expected one for each target")
-        ratio = latencies[device] / checks.positive(f"the target on {device}", target)
-        weight *= ratio ** (alpha if ratio <= 1 else beta)
-    return weight

@@ -7,11 +7,14 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from candidates import Baseline, InputError, build, zoo
 from candidates.export.running import of_tflite
 from candidates.layers import Bottleneck, Layer
+from candidates.network import Network
 from candidates.onnx_writer import onnx_model
 from candidates.operations import operations
 from candidates.reading import network_from_dict
@@ -169,7 +172,8 @@ GOOD = json.loads(zoo.load("resnet-like").to_json())
         (0, {"speed": 2}, "layer 0: key is 'speed'"),
         (0, {"activation": "gelu"}, "activation is 'gelu'"),
         (0, {"skip": "identity"}, "an identity skip needs equal channels"),
-        (3, {"skip": "none"}, "a residual block has an identity or a projected skip"),
+        (3, {"skip": "none"}, r"layer 3 \(residual\): its skip is one of identity, project"),
+        (0, {"skip": "project"}, r"layer 0 \(conv\): its skip is one of none, identity, pool"),
         (2, {"stride": [4, 4], "kernel": 64}, "resolution 28 is too small"),
         (8, {"operation": "conv"}, "the last a classifier"),
     ],
@@ -188,3 +192,42 @@ def test_json_from_another_network_is_refused() -> None:
         network_from_dict({**GOOD, "spec": {}})
     with pytest.raises(InputError, match="format 2"):
         network_from_dict({**GOOD, "format": 2})
+
+
+odd = st.sampled_from(
+    [0, -1, 1, 2, 3, 5, 2**31, 0.5, True, None, "relu", "prelu", "none", "pool", [1, 1], [2, 2], {}]
+)
+KEYS = [
+    "operation",
+    "in_channels",
+    "out_channels",
+    "kernel",
+    "stride",
+    "activation",
+    "expanded",
+    "skip",
+    "squeeze",
+]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(["resnet-like", "vgg-like", "enet-v2"]),
+    st.integers(0, 8),
+    st.sampled_from([*KEYS, "dilation", "asymmetric", "dropout"]),
+    odd | st.sampled_from(["conv", "mbconv", "residual", "max_pool", "dense", "classifier"]),
+)
+def test_changed_json_is_refused_or_builds_what_is_counted(name: str, layer: int, key: str, value) -> None:
+    values = json.loads(zoo.load(name).to_json())
+    values["layers"][layer][key] = value
+    try:
+        arch = network_from_dict(values)
+    except InputError:
+        return
+    if arch.parameters() > 10**8:
+        return
+    with torch.device("meta"):
+        net = Network(arch.spec())
+    assert arch.parameters() == sum(p.numel() for p in net.parameters())
+    shape = (1, arch.channels_in, arch.resolution, arch.resolution)
+    assert net.eval()(torch.zeros(shape, device="meta")).shape == (1, arch.classes)

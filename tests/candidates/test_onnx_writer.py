@@ -1,4 +1,6 @@
+from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -8,6 +10,7 @@ import torch
 from torch import nn
 
 from candidates import Architecture, build, zoo
+from candidates.export.onnx_file import write_onnx
 from candidates.onnx_writer import onnx_model
 from search_space import load_space
 
@@ -66,3 +69,36 @@ def test_synthetic_weights_keep_activations_in_range_and_are_the_same_each_time(
     logits = session.run(None, {"input": image})[0]
     assert logits.shape == (1, 1000)
     assert 1e-3 < np.abs(logits).mean() < 1e3
+
+
+def test_the_shipped_graph_runs_on_the_same_kernels_as_the_measured_one(tmp_path: Path) -> None:
+    """What is deployed must be as fast as what was measured: the runtime picks the same kernels for both.
+
+    Squeeze-and-excite's mean is the one exception: PyTorch's exporter writes ReduceMean, which costs the
+    same. A pooling skip that counts padding would leave the blocked layout, and once cost an eighth.
+    """
+    arch = Architecture.from_blocks(
+        ["r2_k3_s22_e3_i16_o24_se0.25_pool", "r1_k5_s22_e1_i24_o32_pool_conv", "r1_k3_s11_e6_i32_o32_hswish"],
+        stem=16,
+        resolution=48,
+        classes=10,
+    )
+    write_onnx(arch, build(arch).eval(), tmp_path / "model.onnx")
+    shipped = kernels((tmp_path / "model.onnx").read_bytes(), tmp_path)
+    measured = kernels(onnx_model(arch).SerializeToString(), tmp_path)
+    assert shipped == measured
+    assert sum(count for name, count in measured.items() if name.endswith("AveragePool")) == 2
+
+
+def kernels(model: bytes, folder: Path) -> Counter[str]:
+    """How often the runtime runs each convolution, pooling and linear kernel after its optimisations."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimised.onnx")
+    options.log_severity_level = 3  # it warns that such a file is for this machine only
+    onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    nodes = onnx.load(options.optimized_model_filepath).graph.node
+    return Counter(
+        f"{node.domain or 'onnx'} {node.op_type}"
+        for node in nodes
+        if "Conv" in node.op_type or node.op_type in ("Gemm", "AveragePool")
+    )

@@ -97,6 +97,16 @@ def test_litert_and_another_resolution(run, files):
     assert found["resolution"] == 64
 
 
+def test_batches_and_frames_per_second(run, files):
+    done = run("tiny.json", "--batch", "1,8", "--fps", "--json", *QUICK)
+    one, eight = json.loads(done.stdout)
+    assert (one["batch"], eight["batch"]) == (1, 8)
+    assert eight["frames_per_second"] == pytest.approx(8000 / eight["latency_ms"])
+    table = run("tiny.json", "--fps", "--width", "0.5", *QUICK).stdout
+    assert "frames/s" in table
+    assert "tiny-0.5" in table
+
+
 def test_devices_are_listed(run):
     found = json.loads(run("devices", "--json").stdout)
     assert found[0]["device"] == "cpu"
@@ -119,6 +129,11 @@ def test_auto_says_what_it_took(run, files):
         (("a.onnx", "--threads", "0"), "--threads is '0'"),
         (("a.onnx", "--threads", "1,x"), "--threads is '1,x'"),
         (("a.onnx", "--blocks", "0"), "blocks is 0"),
+        (("a.onnx", "--batch", "0"), "--batch is '0'"),
+        (("a.onnx", "--batch", "2"), "needs a file for any batch"),
+        (("tiny.json", "--batch", "2", "--profile"), "--batch is for plain measurements"),
+        (("a.onnx", "--width", "0.5"), "--width is for architectures"),
+        (("tiny.json", "--width", "0"), "width is 0"),
         (("a.onnx", "--resolution", "64"), "--resolution is for architectures"),
         (("a.onnx", "--device", "cpu:tpu"), "device 'cpu:tpu' is unknown"),
         (("a.onnx", "--device", "pixel"), "attached: none"),

@@ -11,7 +11,7 @@ import pytest
 
 from candidates import Architecture
 from nas.evaluation import Evaluator
-from nas.run import limits_of
+from nas.run import limits_of, too_slow
 from nas.run_folder import RunFolder, create
 from nas.samplers import make
 from nas.samplers.halting import rule_of
@@ -128,7 +128,7 @@ class Lab:
             deploy=lambda base: base.for_input(settings.resolution, 3, 10),
             measure=self.measure,
             train=self.train,
-            most_ms=settings.target_ms * settings.max_latency_factor,
+            too_slow=too_slow(settings),
             seed=settings.seed,
             epoch_by_epoch=settings.pruner != "none",
         )

@@ -129,13 +129,19 @@ def rewrite(folder, change):
         (["--target-ms", "5", "--beta", "nan"], "beta is nan; expected a finite number"),
         (["--target-ms", "5", "--max-latency-factor", "0.5"], "max-latency-factor is 0.5; expected a number from 1"),
         (["--target-ms", "5", "--max-latency-factor", "inf"], "max-latency-factor is inf; expected a finite"),
+        (["--target", "cpu=9", "--target-ms", "5"], "--target and --target-ms exclude each other"),
+        (["--target", "cpu=9", "--device", "cpu"], "--target and --device exclude each other"),
+        (["--target", "cpu"], "--target is 'cpu'; expected DEVICE=MILLISECONDS"),
+        (["--target", "cpu=9", "--target", "nexus9=5"], "device 'nexus9' matches no attached phone"),
+        (["--target", "cpu=9", "--target", "cpu:litert=5", "--objective", "pareto"], "takes one device"),
         (["--resume", "a", "--out", "b"], "--out and --resume exclude each other"),
         (["--resume", "nothing-here"], "nothing-here is not a run folder: it has no run.json"),
         (["--resume", "~nobody-here"], "run folder '~nobody-here' cannot be a path"),
     ],
 )  # fmt: skip
 def test_search_refuses(refused, arguments, words):
-    device = [] if "--device" in arguments or "--resume" in arguments else ["--device", "cpu"]
+    named = {"--device", "--resume", "--target"}
+    device = [] if named & set(arguments) else ["--device", "cpu"]
     refused(words, "nas-search", *arguments, *device)
 
 
@@ -640,14 +646,21 @@ def full(run, name, *arguments, words):
 
 
 @pytest.mark.parametrize(
-    ("formats", "leave"), [("torch", 0), ("torch", 24_576), ("torch", 65_536), ("onnx", 24_576)]
-)
+    ("formats", "leave"),
+    [
+        ("torch", 0), ("torch", 24_576), ("torch", 65_536), ("onnx", 24_576), ("tflite", 24_576),
+        ("tflite-int8", 24_576), ("onnx-int8", 600_000),
+    ],
+)  # fmt: skip
 def test_a_full_disk_during_an_export(run, disk, tmp_path, formats, leave):
-    large = Architecture.from_blocks(["r1_k3_s11_e1_i8_o64"], stem=8, head=1280, resolution=16, classes=40)
+    large = Architecture.from_blocks(
+        ["r1_k3_s11_e1_i8_o64"], stem=8, head=1280, resolution=16, classes=40, channels_in=1
+    )
     (tmp_path / "large.json").write_text(large.to_json())
     ballast = fill(disk, leave)
     words = r"(?i)disk/.*no space left|no space left.*"
-    full(run, "nas-export", "large.json", "--out", disk / "new" / "made", "--format", formats, words=words)
+    options = ["--format", formats, "--calibrate", "digits"]
+    full(run, "nas-export", "large.json", "--out", disk / "new" / "made", *options, words=words)
     assert list(disk.iterdir()) == [ballast]
 
 

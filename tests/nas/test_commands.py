@@ -120,6 +120,24 @@ def test_going_on_takes_the_stored_settings_and_refuses_others_by_name(finished:
     assert len(refused.stderr.splitlines()) == 1
 
 
+def test_two_runtimes_have_a_target_each(quick: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "both"
+    options = [*quick[4:], "--trials", "2", "--confirm", "0", "--out", str(out)]
+    targets = ["--target", "cpu=1", "--target", "cpu:litert=2"]
+    found = run("search", *targets, *options)
+    assert found.returncode == 0, found.stderr
+    best = json.loads((out / "best.json").read_text())
+    assert best["measurement"]["runtime"] == "onnxruntime"
+    also = best["measurement"]["also"]["cpu:litert"]
+    assert also["runtime"] == "litert"
+    assert also["blocks"] == 3
+    assert "1 ms on cpu and 2 ms on cpu:litert" in found.stdout
+    assert "1 ms on cpu and 2 ms on cpu:litert" in (out / "report.html").read_text()
+    refused = run("search", "--resume", str(out), "--target", "cpu=1", "--target", "cpu:litert=3")
+    assert refused.returncode == 2
+    assert "--target is {'cpu:litert': 3.0}, but the run was started with" in refused.stderr
+
+
 def wait_for(process: subprocess.Popen[str], condition, seconds: float = 120) -> None:  # type: ignore[no-untyped-def]
     deadline = time.monotonic() + seconds
     while not condition():

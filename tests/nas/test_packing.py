@@ -2,8 +2,6 @@
 
 import functools
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,20 +58,23 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def packed(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("packed") / "dist"
-    candidate = Candidate(ARCH, accuracy=0.95, found={"data": "digits", "epochs": 6})
+    scores = {"top1": 0.95, "images": 1157}
+    record = {"validation": scores, "test": None, "epochs": 6, "data": {"name": "digits"}}
+    candidate = Candidate(ARCH, accuracy=0.95, found={"training": record})
     pack(candidate, trained / "model.safetensors", Packing([*FORMATS], out, "digits"))
     return out
 
 
 def images() -> tuple[np.ndarray, np.ndarray]:
-    loaded = load_calibration("digits", ARCH)
-    return loaded.samples.images[:200], loaded.samples.labels[:200]
+    samples = load_calibration("digits", ARCH).samples
+    assert samples.labels is not None
+    return samples.images[:200], samples.labels[:200]
 
 
 def test_the_folder_holds_models_card_preprocessing_and_labels(packed: Path) -> None:
     assert {path.name for path in packed.iterdir()} == {
         "model.py", "architecture.json", "model.safetensors", "model.onnx", "model-int8.onnx", "model.tflite",
-        "model-int8.tflite", "model-int8-weights.tflite", "preprocessing.json", "labels.txt", "README.md",
+        "model-int8.tflite", "model-int8-weights.tflite", "candidate.json", "preprocessing.json", "labels.txt", "README.md",
     }  # fmt: skip
     assert (packed / "labels.txt").read_text().splitlines() == list(NAMES)
     size = {path.name: path.stat().st_size for path in packed.iterdir()}
@@ -128,7 +129,7 @@ def test_the_int8_onnx_file_has_u8_activations_and_s8_weights_per_channel(packed
 def test_the_card_says_what_it_is_worth(packed: Path) -> None:
     text = (packed / "README.md").read_text()
     for words in (
-        "digits-net", f"{ARCH.parameters():,}", f"{ARCH.multiply_adds():,}", "95.00%", '"epochs": 6',
+        "digits-net", f"{ARCH.parameters():,}", f"{ARCH.multiply_adds():,}", "validation accuracy: 95.00% top-1 on 1157 validation images of digits, after 6 epochs",
         "top-1", "model-int8.tflite", "labels.txt", "mbconv 3×3", "subtract mean",
     ):  # fmt: skip
         assert words in text
@@ -174,11 +175,30 @@ def test_too_much_accuracy_lost_keeps_nothing(trained: Path, tmp_path: Path, nam
 def test_float_input_and_output_on_request(trained: Path, tmp_path: Path) -> None:
     out = tmp_path / "dist"
     packing = Packing(["tflite-int8"], out, "digits", float_io=True)
-    (item,) = pack(Candidate(ARCH), trained / "model.safetensors", packing)
+    (item,) = pack(Candidate(ARCH), trained / "model.safetensors", packing).files
     assert quantisation(item.path) == {}
     assert item.check is not None
     assert item.check.top1 is not None
     assert item.check.top1 > 0.9
+
+
+def test_an_accuracy_of_the_search_is_called_so(tmp_path: Path) -> None:
+    found = Candidate(ARCH, accuracy=0.5, found={"proxy": {"name": "digits", "epochs": 5}})
+    pack(found, None, Packing(["tflite"], tmp_path / "x"))
+    text = (tmp_path / "x" / "README.md").read_text()
+    assert "accuracy of the proxy training: 50.00% (proxy name digits; proxy epochs 5)" in text
+
+
+def test_an_untrained_network_is_quantised_for_measuring(tmp_path: Path) -> None:
+    """Its classes need not be the data's, and no accuracy is told or asked for."""
+    arch = ARCH.for_input(classes=40)
+    written = pack(
+        Candidate(arch), None, Packing(["onnx-int8", "tflite-int8"], tmp_path / "x", "digits")
+    ).files
+    assert [item.path.name for item in written] == ["model-int8.onnx", "model-int8.tflite"]
+    assert all(item.check is not None and item.check.top1 is None for item in written)
+    assert not (tmp_path / "x" / "labels.txt").exists()
+    assert "untrained (seed 0)" in (tmp_path / "x" / "README.md").read_text()
 
 
 def npz(path: Path, count: int, classes: int = 10, channels: int = 1) -> str:
@@ -244,18 +264,3 @@ def test_preprocessing_crops_the_centre_and_normalises() -> None:
     found = replace(Preprocessing.usual(4, 1), resize=6).applied(pixels)
     assert found.shape == (1, 1, 4, 4)
     assert found[0, 0, 0, 0] == pytest.approx((7 / 255 - 0.5) / 0.5)
-
-
-def test_the_command_needs_images_for_int8(tmp_path: Path) -> None:
-    ARCH.save(tmp_path / "a.json")
-    command = [sys.executable, "-c", "from nas.commands.export import main; main()"]
-    done = subprocess.run(
-        [*command, str(tmp_path / "a.json"), "--out", str(tmp_path / "x"), "--format", "tflite-int8"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "--format tflite-int8 needs real images" in done.stderr
-    assert not (tmp_path / "x").exists()

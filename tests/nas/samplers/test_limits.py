@@ -6,7 +6,7 @@ import pytest
 
 from candidates.errors import InputError
 from nas import samplers
-from nas.samplers.limits import LimitedView, Limits, weight_of_devices
+from nas.samplers.limits import LimitedView, Limits
 from nas.samplers.view import view_of
 
 
@@ -48,10 +48,3 @@ def test_limits_that_nothing_keeps_are_an_error(small):
     view = LimitedView(view_of(small), lambda _: False)
     with pytest.raises(InputError, match="none of 2,000 random points is within the limits"):
         view.sample(random.Random(0))
-
-
-def test_several_devices_multiply():
-    weight = weight_of_devices({"a": 20.0, "b": 5.0}, {"a": 10.0, "b": 10.0}, alpha=0.0, beta=-1.0)
-    assert weight == pytest.approx(0.5)
-    with pytest.raises(InputError, match="no latency on b"):
-        weight_of_devices({"a": 1.0}, {"a": 1.0, "b": 1.0}, 0.0, -1.0)

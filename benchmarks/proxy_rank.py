@@ -1,0 +1,128 @@
+"""How well short trainings rank architectures: Kendall's tau between each proxy and a longer training.
+
+    python -m benchmarks.proxy_rank --data DIR --keep results.jsonl
+
+Trains the same random architectures (spread over the space's multiply-adds) at length and by every proxy,
+under different seeds, and prints the rank correlation by epochs, resolution, width and images, with a
+bootstrap interval over architectures, and what a training costs. Each training is kept in the file as it
+ends, and a second call goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import typer
+
+from nas import cpu
+
+cpu.prepare()
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from scipy.stats import kendalltau  # noqa: E402
+
+from candidates import Architecture  # noqa: E402
+from nas.data import load_data  # noqa: E402
+from nas.proxy import Proxy  # noqa: E402
+from nas.recipe import Recipe  # noqa: E402
+from search_space import load_space  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One kind of training: epochs, input size in pixels, width multiplier, training images, seed."""
+
+    epochs: int
+    resolution: int
+    width: float
+    samples: int
+    seed: int = 0
+
+    @property
+    def key(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def main(
+    data: str,
+    keep: Path,
+    architectures: int = 12,
+    space: str = "mnasnet",
+    samples: int = 4000,
+    reference_epochs: int = 20,
+    reference_samples: int = 8000,
+) -> None:
+    """Rank random architectures by short trainings and by a long one."""
+    default = Recipe.epochs
+    reference = Setting(reference_epochs, 32, 1.0, reference_samples, seed=1)
+    proxies = [
+        *(Setting(epochs, 32, 1.0, samples) for epochs in (1, 2, default, 2 * default)),
+        *(Setting(default, size, 1.0, samples) for size in (16, 24)),
+        Setting(default, 32, 0.5, samples),
+        Setting(default, 32, 1.0, samples // 2),
+    ]
+    chosen = _spread(space, architectures)
+    print(f"{torch.get_num_threads()} threads, {architectures} architectures of {space}")
+    found = _results(keep)
+    for setting in (reference, *proxies):
+        todo = [arch for arch in chosen if (setting.key, arch.id) not in found]
+        if todo:
+            recipe = Recipe(epochs=setting.epochs)
+            proxy = Proxy.prepare(load_data(data, setting.resolution, setting.samples), recipe)
+        for arch in todo:
+            outcome = proxy.train(arch.scaled(width=setting.width), setting.seed)
+            row = {"setting": setting.key, "id": arch.id, **asdict(outcome)}
+            with keep.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            print(f"{setting}: {arch.id} {outcome.accuracy:.4f} in {outcome.seconds:.0f} s", flush=True)
+    _table(_results(keep), chosen, reference, proxies)
+
+
+def _spread(space_name: str, count: int) -> list[Architecture]:
+    """`count` of 8·`count` random architectures, evenly over their order of multiply-adds."""
+    space, rng = load_space(space_name), np.random.default_rng(0)
+    drawn = sorted(
+        (space.decode(space.sample(rng)) for _ in range(8 * count)), key=lambda arch: arch.multiply_adds()
+    )
+    return drawn[4::8]
+
+
+def _results(keep: Path) -> dict[tuple[str, str], dict[str, float]]:
+    if not keep.exists():
+        return {}
+    rows = [json.loads(line) for line in keep.read_text(encoding="utf-8").splitlines()]
+    return {(row["setting"], row["id"]): row for row in rows}
+
+
+def _table(
+    found: dict[tuple[str, str], dict[str, float]],
+    chosen: list[Architecture],
+    reference: Setting,
+    proxies: list[Setting],
+) -> None:
+    def values(setting: Setting, name: str) -> np.ndarray:
+        return np.array([found[setting.key, arch.id][name] for arch in chosen])
+
+    truth = values(reference, "accuracy")
+    rng = np.random.default_rng(0)
+    draws = [rng.integers(0, len(chosen), len(chosen)) for _ in range(2000)]
+    print("epochs   pixels   width   images   seconds   accuracy   tau (accuracy), 90 %      tau (loss)")
+    for setting in (*proxies, reference):
+        accuracy, loss = values(setting, "accuracy"), values(setting, "loss")
+        taus = [kendalltau(accuracy[draw], truth[draw]).statistic for draw in draws]
+        low, high = np.nanquantile(taus, (0.05, 0.95))
+        row = (
+            f"{setting.epochs:6d}   {setting.resolution:6d}   {setting.width:5g}   {setting.samples:6d}   "
+            f"{np.median(values(setting, 'seconds')):7.1f}   {accuracy.mean():8.4f}"
+        )
+        if setting != reference:
+            tau = kendalltau(accuracy, truth).statistic
+            row += f"   {tau:5.3f} ({low:.3f} to {high:.3f})    {kendalltau(-loss, truth).statistic:5.3f}"
+        print(row if setting != reference else row + "   the longer training, another seed")
+
+
+if __name__ == "__main__":
+    typer.run(main)
