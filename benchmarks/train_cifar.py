@@ -64,36 +64,27 @@ def main(
     print(
         f"trained on {where} at {resolution}×{resolution}; latency on this CPU, {threads} thread(s), batch 1\n"
     )
-    rows = []
+    print(
+        "network                     parameters  M mult-adds  validation      test  latency ms  valid  seconds"
+    )
     with tempfile.TemporaryDirectory() as temporary:
         for number, text in enumerate(networks or DEFAULT):
             arch = opening.fitted(_architecture(text), loaded.source, resolution)
-            folder = session.new_training(
-                text,
-                arch,
-                absolute(data),
-                loaded,
-                chosen,
-                seed,
-                (out or Path(temporary)) / f"{number}-{arch.id}",
-            )
+            path = (out or Path(temporary)) / f"{number}-{arch.id}"
+            folder = session.new_training(text, arch, absolute(data), loaded, chosen, seed, path)
             begun = time.monotonic()
             result = session.run(folder, loaded, session.Options(workers=workers), sys.stderr)
             assert result is not None, "nothing asks the training to stop"
             seconds = time.monotonic() - begun
             measured = latency.measure(arch, device="cpu", threads=threads, blocks=3)
-            rows.append((text, arch, result, measured, seconds))
-    print(
-        "network                     parameters  M mult-adds  validation      test  latency ms  valid  seconds"
-    )
-    for text, arch, result, measured, seconds in rows:
-        test = (result["test"] or {}).get("top1")
-        print(
-            f"{text[-26:]:<26}  {arch.parameters():>10,}  {arch.multiply_adds() / 1e6:>11.1f}  "
-            f"{100 * result['accuracy']:>8.2f} %  {'—' if test is None else f'{100 * test:.2f} %':>8}  "
-            f"{measured.latency_ms:>10.3f}  {measured.valid!s:>5}  {seconds:>7.0f}"
-        )
-    print(f"n = 1 seed; {rows[0][2]['validation']['images']} validation images")
+            test = (result["test"] or {}).get("top1")
+            print(
+                f"{text[-26:]:<26}  {arch.parameters():>10,}  {arch.multiply_adds() / 1e6:>11.1f}  "
+                f"{100 * result['accuracy']:>8.2f} %  {'—' if test is None else f'{100 * test:.2f} %':>8}  "
+                f"{measured.latency_ms:>10.3f}  {measured.valid!s:>5}  {seconds:>7.0f}",
+                flush=True,
+            )
+    print(f"n = 1 seed; {len(loaded.held)} validation images")
 
 
 def _architecture(text: str) -> Architecture | Baseline:
