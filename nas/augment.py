@@ -13,9 +13,18 @@ def random_crop_flip(images: Tensor, padding: int, flip: bool, generator: torch.
     `images` is N×C×H×W and keeps its type; `generator` is on the CPU, so that the same seed gives the same
     crops on every device.
     """
-    n, _, height, width = images.shape
+    n = len(images)
     offsets = torch.randint(0, 2 * padding + 1, (2, n, 1), generator=generator)
     mirrored = torch.rand(n, 1, generator=generator) < (0.5 if flip else 0.0)
+    return crop_flip(images, padding, offsets, mirrored)
+
+
+def crop_flip(images: Tensor, padding: int, offsets: Tensor, mirrored: Tensor) -> Tensor:
+    """Windows into `images` padded with zeros on every side, mirrored where `mirrored` (N×1) says so.
+
+    `offsets`, 2×N×1, are each window's first row and column, from 0 to twice `padding`; both on the CPU.
+    """
+    n, _, height, width = images.shape
     rows = torch.arange(height) + offsets[0]
     columns = torch.arange(width).expand(n, width)
     columns = torch.where(mirrored, columns.flip(1), columns) + offsets[1]

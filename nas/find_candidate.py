@@ -10,6 +10,7 @@ from candidates.files import expanded
 from nas.candidate import Candidate
 
 BEST = "best.json"
+_KNOWN = (BEST, "candidate.json", "architecture.json")  # a run's, a finished training's, an export's
 
 
 def find_candidate(text: str) -> Candidate:
@@ -22,7 +23,7 @@ def find_candidate(text: str) -> Candidate:
         return Candidate(zoo.load(text))
     path = expanded("candidate", text)
     if path.is_dir():
-        for name in (BEST, "architecture.json"):
+        for name in _KNOWN:
             if (path / name).is_file():
                 return Candidate.load(path / name)
         raise InputError(
@@ -35,6 +36,18 @@ def find_candidate(text: str) -> Candidate:
 
 
 def find_weights(text: str) -> Path | None:
-    """The trained weights that come with the candidate `text` names, or None."""
-    path = expanded("candidate", text) / "model.safetensors"
-    return path if text not in zoo.names() and path.is_file() else None
+    """The trained weights that come with the candidate `text` names, or None.
+
+    InputError for a training that has not come to its end: what it has so far is in its checkpoints.
+    """
+    if text in zoo.names():
+        return None
+    folder = expanded("candidate", text)
+    path = folder / "model.safetensors"
+    if path.is_file():
+        return path
+    if (folder / "training.json").is_file():
+        raise InputError(
+            f"the training in {folder} has not finished; go on with: nas-train --resume {folder}"
+        )
+    return None

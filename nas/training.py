@@ -1,4 +1,4 @@
-"""The training loop.
+"""The proxy's training loop, and the steps that full training (nas/trainer) shares with it.
 
 Images stay on the training device as bytes; a step is: gather, crop, normalise, forward, backward, update.
 Nothing inside an epoch waits for the device.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,27 +132,36 @@ def train(
     return Outcome(accuracy, loss_value, time.perf_counter() - start, steps * batch / seconds)
 
 
-@torch.no_grad()
 def reestimate_statistics(network: nn.Module, data: DeviceData, images: int = 1024, batch: int = 128) -> None:
     """Replace batch normalisation's running statistics by means over training images.
 
     With the reference's momentum of 0.01 they need thousands of steps to follow the weights, and a short
     training has about a hundred: it would be evaluated with statistics of weights long gone.
     """
+    # Images are often stored class by class; statistics of the first classes would fit no other.
+    every = data.train[0]
+    mixed = torch.randperm(len(every), generator=torch.Generator().manual_seed(0))[:images]
+    pixels = every[mixed.to(every.device)]
+    parts = [
+        part
+        for part in torch.split(pixels, batch)
+        if len(part) > batch // 2 or len(part) == len(pixels)  # a last small batch would weigh too much
+    ]
+    average_statistics(network, (data.normalised(part) for part in parts))
+
+
+@torch.no_grad()
+def average_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Set batch normalisation's running statistics to their plain means over `batches` of inputs."""
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over the batches
     network.train()
-    # Images are often stored class by class; statistics of the first classes would fit no other.
-    every = data.train[0]
-    mixed = torch.randperm(len(every), generator=torch.Generator().manual_seed(0))[:images]
-    pixels = every[mixed.to(every.device)]
-    for part in torch.split(pixels, batch):
-        if len(part) > batch // 2 or len(part) == len(pixels):  # a last small batch would weigh too much
-            with _precision(pixels.device):
-                network(data.normalised(part))
+    for inputs in batches:
+        with _precision(inputs.device):
+            network(inputs)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 

@@ -54,6 +54,12 @@ def status(app: Any, name: str, arguments: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
+def was_given(context: typer.Context, name: str) -> bool:
+    """Whether the user gave this parameter, and it is not just its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def _explain(error: Exception, arguments: list[str]) -> tuple[str, int]:
     if hasattr(error, "format_message"):  # Typer's and Click's own errors, whichever the version brings
         return _usage(error, arguments), 2

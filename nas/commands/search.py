@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -11,16 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.commands.app import new_app, run
+from nas.commands.app import new_app, run, was_given
 
 if TYPE_CHECKING:
+    from nas.commands.full_training import FullTraining
     from nas.run import Prepared
     from nas.run_folder import RunFolder
     from nas.trials import Row
 
 app = new_app()
 REPORT_SECONDS = 30.0
-_NOT_SETTINGS = ("resume", "out", "as_json", "target", "status")
+_NOT_SETTINGS = (
+    "resume", "out", "as_json", "target", "status", "train_best", "train_recipe", "train_epochs",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -115,6 +119,11 @@ def search(
     trial_timeout: Annotated[
         float | None, typer.Option(help="Seconds after which a training is ended as hanging.")
     ] = None,
+    train_best: Annotated[
+        int, typer.Option(help="Train this many of the best in full when the search is through.")
+    ] = 0,
+    train_recipe: Annotated[str, typer.Option(help="The recipe of --train-best.")] = "sgd-cosine",
+    train_epochs: Annotated[int | None, typer.Option(help="Epochs of --train-best [the recipe's].")] = None,
     seed: Annotated[int, typer.Option(help="Decides every random draw.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The run folder [runs/<date-time>].")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run folder.")] = None,
@@ -127,11 +136,12 @@ def search(
     from candidates.errors import InputError
     from candidates.files import expanded
     from nas import cpu
+    from nas.commands.full_training import FullTraining
 
     given = {
         name: value
         for name, value in context.params.items()
-        if name not in _NOT_SETTINGS and _was_given(context, name)
+        if name not in _NOT_SETTINGS and was_given(context, name)
     }
     given |= _targets(target or [], given)
     if status:
@@ -142,11 +152,13 @@ def search(
         raise InputError("--out and --resume exclude each other; a resumed run stays in its folder")
     cpu.prepare()
     stream = sys.stderr if as_json else sys.stdout
+    full = FullTraining(train_best, train_recipe, train_epochs)
+    full.check()
     if resume is not None:
-        return _go_on(resume, given, stream, as_json)
+        return _go_on(resume, given, stream, as_json, full)
     defaults = {name: value for name, value in context.params.items() if name not in _NOT_SETTINGS}
     out = out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
-    return _start({**defaults, **given}, expanded("--out", out), stream, as_json)
+    return _start({**defaults, **given}, expanded("--out", out), stream, as_json, full)
 
 
 def _without_password(values: dict[str, Any]) -> dict[str, Any]:
@@ -201,12 +213,7 @@ def _targets(texts: list[str], given: Mapping[str, Any]) -> dict[str, Any]:
     return {"device": device, "target_ms": target_ms, "also": dict(others)}
 
 
-def _was_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
-
-
-def _start(values: dict[str, Any], out: Path, stream: Any, as_json: bool) -> int:
+def _start(values: dict[str, Any], out: Path, stream: Any, as_json: bool, full: FullTraining) -> int:
     from nas.run import check_out, new_run, prepare, target_notes
     from nas.settings import SearchSettings
 
@@ -219,10 +226,10 @@ def _start(values: dict[str, Any], out: Path, stream: Any, as_json: bool) -> int
         print(note, file=stream, flush=True)
     folder = new_run(prepared, out)
     with folder.locked():
-        return _search(folder, prepared, stream, as_json)
+        return _search(folder, prepared, stream, as_json, full)
 
 
-def _go_on(path: Path, given: Mapping[str, Any], stream: Any, as_json: bool) -> int:
+def _go_on(path: Path, given: Mapping[str, Any], stream: Any, as_json: bool, full: FullTraining) -> int:
     from nas.run import check_devices, prepare
     from nas.run_folder import open_run
 
@@ -232,7 +239,7 @@ def _go_on(path: Path, given: Mapping[str, Any], stream: Any, as_json: bool) -> 
         prepared = prepare(settings, folder.record["space_yaml"])
         check_devices(prepared, folder)
         folder = folder.with_record(settings=settings.to_dict())
-        return _search(folder, prepared, stream, as_json)
+        return _search(folder, prepared, stream, as_json, full)
 
 
 def _comparable(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -262,7 +269,7 @@ def _data_notes(prepared: Prepared) -> list[str]:
     return notes
 
 
-def _search(folder: RunFolder, prepared: Prepared, stream: Any, as_json: bool) -> int:
+def _search(folder: RunFolder, prepared: Prepared, stream: Any, as_json: bool, full: FullTraining) -> int:
     """Search in a folder that the caller has locked; return the exit status."""
     from nas.progress import progress_on
     from nas.report import write_report
@@ -293,7 +300,17 @@ def _search(folder: RunFolder, prepared: Prepared, stream: Any, as_json: bool) -
     if interrupted or stop.asked:
         print(f"interrupted; go on with: nas-search --resume {folder.path}", file=stream)
         return 130
-    _say_result(folder, rows, stream, as_json)
+    _say_result(folder, rows, stream)
+    trained = None
+    if full.count:
+        trained = full.run(folder, prepared, rows, stream)
+        if trained is None:
+            again = f"nas-search --resume {folder.path} --train-best {full.count}"
+            print(f"interrupted; go on with: {again}", file=stream)
+            return 130
+    if as_json:
+        best = json.loads((folder.path / "best.json").read_text(encoding="utf-8"))
+        print(json.dumps(best if trained is None else {**best, "trained": trained}, indent=2))
     return 0
 
 
@@ -314,7 +331,7 @@ def _disk_errors(folder: RunFolder) -> Iterator[None]:
         raise RunError(f"{error.filename or folder.path}: {error.strerror or error}; {remedy}") from None
 
 
-def _say_result(folder: RunFolder, rows: list[Row], stream: Any, as_json: bool) -> None:
+def _say_result(folder: RunFolder, rows: list[Row], stream: Any) -> None:
     from nas.progress import percent, times
     from nas.trials import best_of
 
@@ -337,8 +354,6 @@ def _say_result(folder: RunFolder, rows: list[Row], stream: Any, as_json: bool) 
         f"next: nas-export {folder.path} --format onnx,torch --out mynet",
     ]
     print("\n".join(lines), file=stream, flush=True)
-    if as_json:
-        print((folder.path / "best.json").read_text(encoding="utf-8"), end="")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ __all__ = ["DataSet", "Images", "Source", "load_data", "open_source"]
 
 EXPECTED = (
     "expected digits, a folder with train/<class>/*.jpg, CIFAR's binary version, "
-    "idx files such as MNIST's, or an .npz"
+    "idx files such as MNIST's, an .npz, or a .csv or .parquet table"
 )
 
 
@@ -41,10 +41,13 @@ def open_source(data: str, splits: Sequence[str] = SEARCHED) -> Source:
 def _open_file(path: Path, splits: Sequence[str]) -> Source:
     from nas.data.cifar import load_cifar_archive
     from nas.data.npz import load_npz
+    from nas.data.table import SUFFIXES, load_table
 
     name = path.name.lower()
     if name.endswith(".npz"):
         return load_npz(path, splits)
+    if path.suffix.lower() in SUFFIXES:
+        return load_table(path, splits)
     if name.endswith((".tar", ".tar.gz", ".tgz")):
         return load_cifar_archive(path, splits)
     raise InputError(f"data {str(path)!r} is a file of an unknown kind; {EXPECTED}")
@@ -54,12 +57,16 @@ def _open_folder(path: Path, splits: Sequence[str]) -> Source:
     from nas.data.cifar import is_cifar, load_cifar_folder
     from nas.data.folder import load_folder
     from nas.data.idx import is_idx, load_idx
+    from nas.data.shards import load_shards, shards_of
 
     names = {p.name for p in path.iterdir() if p.is_file()}
     if is_cifar(names):
         return load_cifar_folder(path, splits)
     if is_idx(names):
         return load_idx(path, splits)
+    shards = shards_of(names)
+    if shards:
+        return load_shards(path, shards, splits)
     if "data_batch_1" in names:
         raise InputError(f"{path} holds CIFAR's Python version, which is pickled; use its binary version")
     return load_folder(path, splits)

@@ -3,45 +3,27 @@
 from __future__ import annotations
 
 import os
-import struct
-import warnings
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from candidates.errors import InputError
+from nas.data.reading import GRAY_MODES, UNREADABLE, no_warnings, square
 from nas.data.source import SEARCHED, TEST, TRAIN, VALIDATION, Labels, Pixels
 
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-_SPLITS = {
+SPLITS = {
     TRAIN: ("train", "training"),
     VALIDATION: ("val", "valid", "validation"),
     TEST: ("test", "testing"),
 }
 _LOOKED_AT = 64  # images whose size and mode stand for the whole folder
-_DEEP_MODES = {"I;16", "I;16B", "I;16L", "I;16N", "I", "F"}
-_GRAY_MODES = {"1", "L", "LA", "La"} | _DEEP_MODES
-# What Pillow raises for damaged files, its plugins' own slips included.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    LookupError,
-    TypeError,
-    ArithmeticError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 
 
 @dataclass(frozen=True)
@@ -57,17 +39,17 @@ class FolderSource:
     @cached_property
     def _looks(self) -> list[tuple[int, str]]:
         """Shorter side and mode of images spread over the training split."""
-        paths = self.files[TRAIN]
+        count = len(self.files[TRAIN])
         looks = []
-        with _no_warnings():
-            for path in paths[:: max(1, len(paths) // _LOOKED_AT)]:
+        with no_warnings():
+            for index in range(0, count, max(1, count // _LOOKED_AT)):
                 try:
-                    with Image.open(path) as image:
+                    with self.opened(TRAIN, index) as image:
                         looks.append((min(image.size), image.mode))
-                except _UNREADABLE:
+                except UNREADABLE:
                     continue
         if not looks:
-            raise InputError(f"{self.name}: no image can be read; tried {paths[0]} and others")
+            raise InputError(f"{self.name}: no image can be read; tried {self.place(TRAIN, 0)} and others")
         return looks
 
     @property
@@ -78,55 +60,34 @@ class FolderSource:
     @property
     def channels(self) -> int:
         """1 where the images are grayscale, otherwise 3."""
-        return 1 if all(mode in _GRAY_MODES for _, mode in self._looks) else 3
+        return 1 if all(mode in GRAY_MODES for _, mode in self._looks) else 3
+
+    def opened(self, split: str, index: int) -> Image.Image:
+        """One image, not decoded yet."""
+        return Image.open(self.files[split][index])
+
+    def place(self, split: str, index: int) -> str:
+        """The path of one image."""
+        return str(self.files[split][index])
 
     def fetch(self, split: str, indices: NDArray[np.int64], size: int) -> tuple[Pixels, list[str]]:
         """Decode, turn upright, crop the middle square, resize."""
         channels = self.channels
         pixels = np.zeros((len(indices), channels, size, size), np.uint8)
-        paths = [self.files[split][index] for index in indices]
 
         def load(position: int) -> str | None:
+            index = int(indices[position])
             try:
-                pixels[position] = _decode(paths[position], size, channels)
-            except _UNREADABLE as error:
-                return f"{position}: {paths[position]}: {error or type(error).__name__}"
+                with self.opened(split, index) as image:
+                    pixels[position] = square(image, size, channels)
+            except UNREADABLE as error:
+                return f"{position}: {self.place(split, index)}: {error or type(error).__name__}"
             return None
 
         # Pillow decodes outside Python's lock; what it warns of (odd metadata) an image survives.
-        with _no_warnings(), ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            problems = pool.map(load, range(len(paths)))
+        with no_warnings(), ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            problems = pool.map(load, range(len(indices)))
             return pixels, [problem for problem in problems if problem]
-
-
-@contextmanager
-def _no_warnings() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _decode(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
-    mode = "L" if channels == 1 else "RGB"
-    with Image.open(path) as image:
-        image.draft(mode, (size, size))  # a JPEG is decoded at a fraction of its size where that suffices
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in _DEEP_MODES:
-            upright = _eight_bits(upright)
-        square = ImageOps.fit(upright.convert(mode), (size, size), Image.Resampling.BILINEAR)
-    array = np.asarray(square)
-    return array[None] if channels == 1 else array.transpose(2, 0, 1)
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit and float grayscale, stretched to 8 bits; Pillow's own conversion would clip it."""
-    values = np.nan_to_num(np.asarray(image, np.float64))
-    if image.mode.startswith("I;16"):
-        top = 65535.0
-    else:  # 32 bits and floats do not tell their range: 0 to 1, to 255 or to 65535
-        top = next((top for top in (1.0, 255.0) if values.max() <= top), 65535.0)
-        top = 255.0 if image.mode == "I" and top == 1.0 else top
-    return Image.fromarray(np.clip(values * (255.0 / top), 0, 255).round().astype(np.uint8))
 
 
 def load_folder(path: Path, splits: Sequence[str] = SEARCHED) -> FolderSource:
@@ -154,7 +115,7 @@ def _split_folders(path: Path) -> dict[str, Path]:
     inside = {p.name.lower(): p for p in sorted(path.iterdir()) if p.is_dir()}
     folders = {
         split: next(inside[name] for name in names if name in inside)
-        for split, names in _SPLITS.items()
+        for split, names in SPLITS.items()
         if inside.keys() & set(names)
     }
     if not folders:

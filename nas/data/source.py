@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from candidates.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -50,6 +53,14 @@ class Source(Protocol):
     @property
     def unreadable_allowed(self) -> float:
         """The fraction of images that may turn out unreadable before the data set is refused."""
+        ...
+
+    def opened(self, split: str, index: int) -> Image.Image:
+        """One image, which need not be decoded yet, to be closed by the caller."""
+        ...
+
+    def place(self, split: str, index: int) -> str:
+        """Where one image is, for people."""
         ...
 
     def fetch(self, split: str, indices: NDArray[np.int64], size: int) -> tuple[Pixels, list[str]]:
@@ -106,6 +117,17 @@ class ArraySource:
         """1 or 3, as the training images have."""
         return int(self.images[TRAIN].shape[3])
 
+    def opened(self, split: str, index: int) -> Image.Image:
+        """One image."""
+        from PIL import Image
+
+        pixels = self.images[split][index]
+        return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+    def place(self, split: str, index: int) -> str:
+        """The image's number."""
+        return f"{split} image {index}"
+
     def fetch(self, split: str, indices: NDArray[np.int64], size: int) -> tuple[Pixels, list[str]]:
         """Images cropped to a square and resized; nothing in memory is unreadable."""
         chosen = self.images[split][indices]
@@ -122,6 +144,11 @@ def numbered_classes(name: str, labels: Mapping[str, Labels]) -> tuple[str, ...]
     if highest > MOST_CLASSES:
         raise InputError(f"{name} has the label {highest}; expected labels from 0 to {MOST_CLASSES} at most")
     return tuple(str(label) for label in range(highest + 1))
+
+
+def sorted_classes(names: set[str]) -> list[str]:
+    """Numbers in their order, else words in theirs."""
+    return sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
 
 
 def _resized(images: Pixels, size: int) -> Pixels:

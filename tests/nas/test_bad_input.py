@@ -18,6 +18,7 @@ from nas.commands.app import status
 from nas.run_folder import create
 from nas.settings import SearchSettings
 from search_space import space_text
+from tests.nas.trainer.conftest import save_photos
 
 SMALL = Architecture.from_blocks(["r1_k3_s11_e1_i8_o8"], stem=8, head=16, resolution=16, classes=4)
 
@@ -489,10 +490,115 @@ def test_weights_that_are_not_numbers(refused, exported):
     )
 
 
-def test_train_says_what_to_do_meanwhile(refused):
-    refused("full training of mnasnet-a1 is not built yet; nas-export", "nas-train", "mnasnet-a1")
-    refused("full training is not built yet", "nas-train")
-    refused("not built yet", "nas-train", "mnasnet-a1", "--data", "x", "--recipe", "mnasnet")
+# nas-train, before a folder is made
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """An architecture and photographs to train it on."""
+    SMALL.save(tmp_path / "tiny.json")
+    save_photos(tmp_path / "photos", 3)
+
+
+NEW = ["tiny.json", "--data", "photos", "--device", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "Missing argument 'CANDIDATE'; for example mnasnet-a1"),
+        (["tiny.json"], "Missing option '--data'; for example --data ~/photos"),
+        (["tiny.json", "other.json", "--data", "photos"], "got tiny.json other.json; expected one CANDIDATE"),
+        (
+            ["mnasnet-a9", "--data", "photos"],
+            "candidate 'mnasnet-a9' is neither a file nor a folder nor one of",
+        ),
+        (["tiny.json", "--data", "nowhere"], "nowhere' does not exist; expected digits, a folder"),
+        (["tiny.json", "--data", "photos", "--fake-data"], "--data and --fake-data exclude each other"),
+        ([*NEW, "--recipe", "mnasnett"], r"recipe is 'mnasnett'; .*did you mean mnasnet\?"),
+        ([*NEW, "--recipe", "none.yaml"], "cannot read none.yaml"),
+        ([*NEW, "--set", "lr"], "--set lr has no '='"),
+        ([*NEW, "--set", "lr=fast"], "--set: lr is 'fast'; expected a finite number"),
+        ([*NEW, "--set", "learning=1"], "--set: the recipe: key is 'learning'; expected one of"),
+        ([*NEW, "--set", "precision=float16"], "precision float16 is for GPUs"),
+        ([*NEW, "--epochs", "0"], "--epochs is 0; expected a whole number of at least 1"),
+        ([*NEW, "--global-batch", "1"], "--global-batch is 1; expected a whole number of at least 2"),
+        ([*NEW, "--resolution", "0"], "--resolution is 0; expected"),
+        ([*NEW, "--width", "0"], "width is 0.0; expected a number above 0"),
+        ([*NEW, "--seed", "-1"], "--seed is -1; expected"),
+        ([*NEW, "--workers", "-1"], "--workers is -1; expected"),
+        ([*NEW, "--checkpoint-steps", "0"], "--checkpoint-steps is 0; expected"),
+        (
+            ["tiny.json", "--data", "photos", "--device", "tpu"],
+            "--device is 'tpu'; expected one of auto, cpu, cuda",
+        ),
+        ([*NEW, "--out", "tiny.json"], "--out tiny.json: .*is a file; expected a folder"),
+        ([*NEW, "--out", "photos"], "photos exists already; choose another --out"),
+        ([*NEW, "--init-from", "nowhere"], "--init-from nowhere.* holds no weights that can be read"),
+        ([*NEW, "--init-weights", "best"], "--init-weights is 'best'; expected one of ema, plain"),
+        (["--resume", "photos"], "photos is not a training folder: it has no training.json"),
+        (
+            ["tiny.json", "--resume", "photos"],
+            "a resumed training keeps its candidate, data, recipe and folder",
+        ),
+        (["--resume", "photos", "--epochs", "5"], "a resumed training keeps its candidate"),
+        (["--resume", "photos", "--evaluate"], "--resume and --evaluate exclude each other"),
+        (["mnasnet-a1", "--evaluate", "--data", "photos"], "mnasnet-a1 has no trained weights; train it"),
+        (["tiny.json", "--evaluate", "--data", "photos"], "tiny.json is no trained network; expected"),
+        (
+            ["photos", "--evaluate", "--data", "photos"],
+            "photos holds no trained network; expected model.safetensors",
+        ),
+        (["tiny.json", "--evaluate", "--watch"], "--watch is for a training folder; tiny.json is none"),
+        (["tiny.json", "--evaluate", "--split", "all"], "--split is 'all'; expected one of test, val"),
+        (["tiny.json", "--predict"], "--predict needs a trained network and images"),
+        (["tiny.json", "--predict", "photos"], "tiny.json is no trained network"),
+        (["--compare"], "--compare needs training folders"),
+        (["--compare", "photos"], "photos is not a training folder"),
+    ],
+)
+def test_train_refuses(refused, tiny, arguments, words):
+    refused(words, "nas-train", *arguments)
+
+
+def test_train_refuses_an_empty_class_and_one_class(refused, tiny, tmp_path):
+    (tmp_path / "photos" / "train" / "empty").mkdir()
+    refused("empty holds no images; remove the folder or fill it", "nas-train", *NEW)
+    (tmp_path / "one" / "a").mkdir(parents=True)
+    for file in (tmp_path / "photos" / "train" / "class0").iterdir():
+        file.rename(tmp_path / "one" / "a" / file.name)
+    refused("one has 1 class; expected at least 2", "nas-train", "tiny.json", "--data", "one")
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("name,label\na.png,x", "expected path .or image, file"),
+        ("path,kind\na.png,x", "has the columns path, kind; expected label"),
+        ("path,label\na.png,x\nb.png", "row 2 has 1 values; expected 2"),
+        ("path,label\n,x", "row 1 has no path"),
+        ("path,label,split\na.png,x,holdout", "has the split 'holdout'; expected one of train, val, test"),
+        ("path,label,split\na.png,x,val", "has no row to train on"),
+        (
+            "path,label,split\na.png,x,train\nb.png,y,val",
+            "row 2 has the class 'y', of which there is no image",
+        ),
+        ("path,label\nnone.png,x", "none.png does not exist; paths are relative to"),
+        ("", "has the columns none; expected path"),
+    ],
+)
+def test_train_refuses_a_wrong_table(refused, tiny, tmp_path, table, words):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "t.csv").write_text(table)
+    refused(words, "nas-train", "tiny.json", "--data", "t.csv")
+
+
+def test_search_checks_its_full_training_first(refused):
+    begin = ["nas-search", "--target-ms", "5"]
+    refused("--train-best is -1; expected a whole number of at least 0", *begin, "--train-best", "-1")
+    refused("recipe is 'sgd'; expected one of", *begin, "--train-best", "1", "--train-recipe", "sgd")
+    refused("--train-epochs is 0; expected", *begin, "--train-best", "1", "--train-epochs", "0")
 
 
 # a full disk
@@ -599,3 +705,19 @@ def test_a_full_disk_during_a_search_loses_nothing(run, disk, quick, leave):
     found = run("nas-search", "--resume", out, "--trials", before + 2)
     assert found.code == 0, found.err
     assert done.read_text().count("COMPLETE") >= before + 2
+
+
+@pytest.mark.parametrize("leave", [0, 40_000, 90_000, 130_000])
+def test_a_full_disk_during_a_training_leaves_the_last_checkpoint(run, disk, tiny, tmp_path, leave):
+    begin = [*NEW, "--workers", "0", "--epochs", "6", "--global-batch", "4"]
+    assert run("nas-train", *begin, "--out", "whole").code == 0
+    fill(disk, leave)
+    out = disk / "t"
+    full(run, "nas-train", *begin, "--out", out, words="(?i)No space left on device.*free some space")
+    assert not list(out.rglob("*.part"))
+    if not (out / "training.json").exists():
+        assert not out.exists()
+        return
+    subprocess.run(["mount", "-o", "remount,size=8m", disk], check=True)
+    assert run("nas-train", "--resume", out).code == 0
+    assert (out / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()

@@ -194,10 +194,3 @@ def test_the_first_interrupt_finishes_the_trial_and_the_second_stops_now(
     states = {line.split(",")[1] for line in (out / "trials.csv").read_text().splitlines()[1:]}
     if interrupts == 1:
         assert states <= {"COMPLETE", "PRUNED"}
-
-
-def test_full_training_says_that_it_is_not_built() -> None:
-    found = run("train", "mnasnet-a1")
-    assert found.returncode == 2
-    assert "not built yet" in found.stderr
-    assert len(found.stderr.splitlines()) == 1

@@ -24,9 +24,9 @@ def test_paths_that_are_none(name, words):
 
 
 def test_a_file_of_an_unknown_kind(tmp_path):
-    file = tmp_path / "data.csv"
+    file = tmp_path / "data.xlsx"
     file.write_text("1,2")
-    with pytest.raises(InputError, match=r"data\.csv' is a file of an unknown kind; expected digits"):
+    with pytest.raises(InputError, match=r"data\.xlsx' is a file of an unknown kind; expected digits"):
         open_source(str(file))
 
 

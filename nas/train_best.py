@@ -1,0 +1,109 @@
+"""The best of a search, trained in full and measured again: what nas-search --train-best does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TextIO
+
+from candidates.files import write_text
+from nas.candidate import Candidate
+from nas.evaluation import Measured
+from nas.trainer import opening, session
+from nas.trainer.data import TrainingData, choose
+from nas.trainer.folder import CANDIDATE, TrainingFolder, is_training, open_training
+from nas.trainer.recipe import Recipe
+from nas.trials import Row, candidate_of, ranked
+
+FOLDER, SUMMARY = "trained", "trained.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many to train, and how; checked before the search begins."""
+
+    count: int
+    recipe: Recipe
+    options: session.Options
+
+
+def chosen(rows: Sequence[Row], target_ms: float, count: int) -> list[Row]:
+    """The `count` highest rewards, those within the target first, no network twice."""
+    unique: dict[str | None, Row] = {}
+    for row in ranked(rows):
+        unique.setdefault(row.id, row)
+    order = sorted(
+        unique.values(), key=lambda row: (row.latency_ms or 0.0) > target_ms
+    )  # stable: reward within
+    return order[:count]
+
+
+def train_best(
+    run: Path,
+    data_name: str,
+    seed: int,
+    rows: Sequence[Row],
+    found: Mapping[str, Any],
+    plan: Plan,
+    measure: Callable[[Any], Measured],
+    stream: TextIO,
+    stop: Callable[[], bool],
+) -> list[dict[str, Any]] | None:
+    """Train each of `rows` in `run`/trained/<id>, or go on with it, and measure it; None where `stop` asked.
+
+    What is finished already is not trained again. The list, which trained.json holds too, has the highest
+    accuracy first.
+    """
+    summary = []
+    for number, row in enumerate(rows, start=1):
+        print(f"training {row.id} in full, {number} of {len(rows)}", file=stream, flush=True)
+        folder, data = _opened(
+            run / FOLDER / str(row.id), candidate_of(row, found), data_name, seed, plan.recipe
+        )
+        with folder.locked():
+            if not folder.finished and session.run(folder, data, plan.options, stream, stop=stop) is None:
+                return None
+            summary.append(_measured(folder, row, measure))
+    summary.sort(key=lambda item: -item["accuracy"])
+    write_text(run / SUMMARY, _json(summary))
+    return summary
+
+
+def _opened(
+    path: Path, known: Candidate, data_name: str, seed: int, recipe: Recipe
+) -> tuple[TrainingFolder, TrainingData]:
+    if is_training(path):
+        folder = open_training(path)
+        data = choose(opening.open_data(data_name, folder.architecture, folder.recipe))
+        opening.check_same_data(folder, data)
+        return folder, data
+    data = choose(opening.open_data(data_name, known.architecture, recipe))
+    arch = opening.fitted(known.architecture, data.source, None)
+    name = known.architecture.id
+    return session.new_training(name, arch, data_name, data, recipe, seed, path, known=known), data
+
+
+def _measured(folder: TrainingFolder, row: Row, measure: Callable[[Any], Measured]) -> dict[str, Any]:
+    """The trained network measured as it is shipped; its candidate.json is given that measurement."""
+    measurement = measure(folder.architecture)
+    candidate = Candidate.load(folder.path / CANDIDATE)
+    replace(candidate, latency_ms=measurement.latency_ms, measurement=measurement.to_dict()).save(
+        folder.path / CANDIDATE
+    )
+    result = folder.result()
+    return {
+        "id": row.id,
+        "folder": str(folder.path),
+        "accuracy": result["accuracy"],
+        "test_accuracy": (result["test"] or {}).get("top1"),
+        "proxy_accuracy": row.accuracy,
+        "latency_ms": measurement.latency_ms,
+        "valid": measurement.valid,
+        "epochs": result["epochs"],
+    }
+
+
+def _json(values: Any) -> str:
+    return json.dumps(values, indent=2) + "\n"

@@ -1,0 +1,1 @@
+"""Full training: a candidate, a recipe and a data set become a network and a folder that tells how."""
