@@ -1,0 +1,3 @@
+"""Several runs side by side."""
+from pathlib import Path
+def write_comparison(folders, path): ...
