@@ -29,10 +29,17 @@ START = datetime(2026, 1, 1, 20)
 
 
 def made_up_run(
-    path: Path, trials: int, seed: int = 0, baselines: bool = True, space_yaml: str | None = None, **changes: Any
+    path: Path,
+    trials: int,
+    seed: int = 0,
+    baselines: bool = True,
+    space_yaml: str | None = None,
+    **changes: Any,
 ) -> RunFolder:
     """Make a run's folder at `path` with `trials` ended trials: some failed, too slow, in doubt or repeated."""
-    settings = SearchSettings(**({"target_ms": 8.0, "device": "cpu", "trials": trials, "seed": seed} | changes))
+    settings = SearchSettings(
+        **({"target_ms": 8.0, "device": "cpu", "trials": trials, "seed": seed} | changes)
+    )
     text = space_yaml or space_text(settings.space)
     space = parse_space(text, "made-up") if space_yaml else load_space(settings.space)
     folder = create(path, settings, text, {"name": "cpu", "runtime": "onnxruntime", "fingerprint": "0"})
@@ -101,7 +108,9 @@ def _measurement(latency: float, valid: bool = True) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _evaluated(arch: Architecture, rng: random.Random, settings: SearchSettings) -> tuple[str, dict[str, Any]]:
+def _evaluated(
+    arch: Architecture, rng: random.Random, settings: SearchSettings
+) -> tuple[str, dict[str, Any]]:
     """A trial's state and user attributes."""
     attrs: dict[str, Any] = {
         "id": arch.id, "architecture": architecture_text(arch), "parameters": arch.parameters(),
@@ -111,7 +120,11 @@ def _evaluated(arch: Architecture, rng: random.Random, settings: SearchSettings)
     if fate < 0.02:
         return "FAIL", {**attrs, "failed_because": "the phone was unplugged"}
     latency = _latency(arch, rng)
-    attrs |= {"latency_ms": latency, "measurement": _measurement(latency, fate > 0.05), "measuring_seconds": 1.5}
+    attrs |= {
+        "latency_ms": latency,
+        "measurement": _measurement(latency, fate > 0.05),
+        "measuring_seconds": 1.5,
+    }
     if latency > settings.target_ms * settings.max_latency_factor:
         return "PRUNED", attrs
     accuracy = min(0.99, max(0.1, _accuracy(arch, rng)))

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from candidates import Architecture, checks, zoo
-from candidates.errors import InputError
+from candidates.errors import InputError, RunError
 from candidates.files import read_text, write_text
 from nas.candidate import Candidate
+from nas.layer_times import add_layer_times
 from nas.targets import Latencies, latencies_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ MANY_TRIALS = 60  # from here on three more trainings are at most a twentieth of
 
 @dataclass(frozen=True)
 class Baseline:
-    """A named architecture with what was found out about it on the run's device; `seconds` is what that took."""
+    """A named architecture with what was found out about it on the run's device."""
 
     name: str
     candidate: Candidate
@@ -125,3 +126,23 @@ def _trained(candidate: Candidate, name: str, prepared: Prepared) -> Candidate:
         within_target=targets.within(latencies),
         found={"proxy": prepared.proxy.describe(), "validation_loss": trained.loss},
     )
+
+
+def compare_with_known(
+    folder: RunFolder, prepared: Prepared, best: Architecture, way: str, note: Callable[[str], None]
+) -> None:
+    """Add the baselines, and the latencies by layer of `best` and of the first baseline, to a run's folder.
+
+    A device that fails here costs the comparison, not the search that has ended: `note` is told.
+    """
+    if way == "none":
+        return
+    try:
+        known = add_baselines(folder, prepared, way, note)
+        problem = add_layer_times(
+            folder, [best, *(one.candidate.architecture for one in known[:1])], prepared.device
+        )
+    except RunError as error:
+        problem = f"not compared with known networks: {error}"
+    if problem:
+        note(problem)

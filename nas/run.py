@@ -17,6 +17,7 @@ from candidates.errors import InputError, RunError
 from candidates.files import check_folder, expanded
 from nas.evaluation import Evaluation, Evaluator, Measured
 from nas.latency_source import predicting, predictor_for
+from nas.progress import telling
 from nas.reward import reward
 from nas.run_folder import RunFolder, check_free, create, open_run
 from nas.samplers import priors
@@ -237,8 +238,8 @@ def search(
             progress.note("taking up the trial that was in flight when the search ended")
         evaluate = Evaluator(
             deploy=prepared.deploy,
-            measure=prepared.latency,
-            train=prepared.proxy.train,
+            measure=telling(progress, "measuring", prepared.latency),
+            train=telling(progress, "training", prepared.proxy.train),
             too_slow=too_slow(settings),
             seed=settings.seed,
             epoch_by_epoch=settings.pruner != "none",

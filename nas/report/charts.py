@@ -33,12 +33,17 @@ ZOOM = {
 
 def latency_axis(latencies: Sequence[float]) -> dict[str, Any]:
     """The horizontal axis for latencies in milliseconds."""
-    scale: dict[str, Any] = {"zero": False, "padding": 12}
+    scale: dict[str, Any] = {"padding": 12}
     axis: dict[str, Any] = {"format": "~g"}
     if max(latencies) > WIDE * min(latencies):
         scale |= {"type": "log", "nice": False}
         decades = range(-3, 6)
-        axis |= {"values": [m * 10**d for d in decades for m in (1, 1.5, 2, 3, 4, 5, 6, 7, 8)], "labelOverlap": True}
+        axis |= {
+            "values": [m * 10**d for d in decades for m in (1, 1.5, 2, 3, 4, 5, 6, 7, 8)],
+            "labelOverlap": True,
+        }
+    else:
+        scale |= {"zero": False}
     return {"type": "quantitative", "title": "latency, ms", "scale": scale, "axis": axis}
 
 
@@ -114,7 +119,12 @@ def _target(x: dict[str, Any], target_ms: float) -> list[Chart]:
 def _baselines(at: dict[str, Any]) -> list[Chart]:
     """Diamonds; where only the latency is known, a dotted line."""
     label = {**LABEL, "fill": "@baseline", "align": "left", "dx": 9, "fontWeight": "bold"}
-    halo = {**label, "stroke": "@page", "strokeWidth": 4, "strokeJoin": "round"}  # text over points stays legible
+    halo = {
+        **label,
+        "stroke": "@page",
+        "strokeWidth": 4,
+        "strokeJoin": "round",
+    }  # text over points stays legible
     name = {"text": {"field": "name", "type": "nominal"}}
     trained, measured = {"filter": "isValid(datum.accuracy)"}, {"filter": "!isValid(datum.accuracy)"}
     mark = {
@@ -184,7 +194,10 @@ def layer_times(data: str, most_ms: float, colour: str, count: int, summary: str
         "title": "ms",
         "scale": {"domain": [0, most_ms], "nice": True},
     }
-    tooltip = [{"field": "layer", "type": "nominal"}, {"field": "ms", "type": "quantitative", "format": ".3f"}]
+    tooltip = [
+        {"field": "layer", "type": "nominal"},
+        {"field": "ms", "type": "quantitative", "format": ".3f"},
+    ]
     return {
         **_sized(summary, 17 * count),
         "data": {"name": data},
@@ -202,7 +215,7 @@ def fronts(latency: dict[str, Any], runs: Sequence[str], colours: Sequence[str],
         "scale": {"domain": list(runs), "range": list(colours)},
         "legend": {"orient": "bottom", "title": None, "columns": 2, "labelLimit": 300},
     }
-    shape = {"field": "run", "type": "nominal", "scale": {"domain": list(runs)}, "legend": None}
+    shape = {"field": "run", "type": "nominal", "scale": {"domain": list(runs)}, "legend": colour["legend"]}
     line = {"type": "line", "interpolate": "step-after", "strokeWidth": 1.5}
     point = {"type": "point", "filled": True, "size": 70, "tooltip": {"content": "data"}}
     order = {"order": {"field": "latency", "type": "quantitative"}}

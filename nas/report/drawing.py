@@ -7,6 +7,7 @@ its operation and kernel, channels and map.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
@@ -94,7 +95,7 @@ def _slot(group: Group, scale: Scale) -> float:
 
 
 def _bar_width(bar: Bar, scale: Scale) -> float:
-    return max(LEAST, scale.width * bar.channels**0.5)
+    return max(LEAST, scale.width * math.sqrt(bar.channels))
 
 
 def _group(group: Group, x: float, slot: float, scale: Scale) -> list[str]:
@@ -108,9 +109,7 @@ def _group(group: Group, x: float, slot: float, scale: Scale) -> list[str]:
             f'height="{height:.1f}"><title>{escape(bar.title)}</title></rect>'
         )
         if group.se:
-            parts.append(
-                f'<circle class="se" cx="{at + width / 2:.1f}" cy="{BASE - height - 7:.1f}" r="3"/>'
-            )
+            parts.append(f'<circle class="se" cx="{at + width / 2:.1f}" cy="{BASE - height - 7:.1f}" r="3"/>')
         at += width + GAP
     for line, label in enumerate(group.labels):
         style = ' class="name"' if line == 0 else ""

@@ -42,7 +42,9 @@ def stories(data: RunData) -> list[ChoiceStory]:
         if len(everywhere) > 1:
             block, _, choice = name.rpartition(".")
             among = (count / len(winners), everywhere[favourite] / len(rows))
-            found.append(ChoiceStory(block or "all", choice, divergence(chosen, everywhere), favourite, *among))
+            found.append(
+                ChoiceStory(block or "all", choice, divergence(chosen, everywhere), favourite, *among)
+            )
     total = sum(story.importance for story in found)
     return [replace(story, importance=story.importance / total) if total else story for story in found]
 

@@ -46,6 +46,7 @@ def render(data: RunData) -> str:
     """The page as text."""
     settings = data.run.settings
     best = data.best[0] if data.best else None
+    profile = data.layers.get(str(best.id)) if best else None
     found = run_charts(data)
     page = {
         "columns": COLUMNS,
@@ -68,7 +69,7 @@ def render(data: RunData) -> str:
             charts={name: chart["description"] for name, (chart, _) in found.items()},
             target_hidden=not target_shown(data),
             drawings=_drawings(data, best),
-            layers_source=data.layers[best.id].source if best and best.id in data.layers else None,
+            layers_source=profile.source if profile else None,
             stories=_by_block(data),
             spent=time_spent(data),
             counts=counts(data.rows),
@@ -148,9 +149,7 @@ def _spread(measurement: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"low": known.get("p5_ms"), "high": known.get("p95_ms")}
 
 
-def _progress_charts(
-    data: RunData, shown: list[Row]
-) -> dict[str, Named]:
+def _progress_charts(data: RunData, shown: list[Row]) -> dict[str, Named]:
     points: list[dict[str, float | int | None]] = []
     reached = float("-inf")
     for row in shown:
@@ -169,18 +168,21 @@ def _progress_charts(
     }
 
 
-def _layer_charts(
-    data: RunData, best: Row | None
-) -> dict[str, Named]:
+def _layer_charts(data: RunData, best: Row | None) -> dict[str, Named]:
     beside = next((b.candidate.architecture for b in data.baselines if b.name == BESIDE), None)
-    pairs = [("layers", best.id if best else None, "@best"), ("layers-beside", beside and beside.id, "@baseline")]
+    pairs = [
+        ("layers", best.id if best else None, "@best"),
+        ("layers-beside", beside and beside.id, "@baseline"),
+    ]
     known = [(name, data.layers[str(id)], colour) for name, id, colour in pairs if id in data.layers]
-    most = max((ms for _, times, _ in known for _, ms in times.layers), default=0.0)
+    most = max((ms for _, profile, _ in known for _, ms in profile.layers), default=0.0)
     found = {}
-    for name, times, colour in known:
-        rows = [{"layer": layer, "ms": round(ms, 5), "order": n} for n, (layer, ms) in enumerate(times.layers)]
-        slowest = max(times.layers, key=lambda pair: pair[1])
-        total = sum(ms for _, ms in times.layers) or 1.0
+    for name, profile, colour in known:
+        rows = [
+            {"layer": layer, "ms": round(ms, 5), "order": n} for n, (layer, ms) in enumerate(profile.layers)
+        ]
+        slowest = max(profile.layers, key=lambda pair: pair[1])
+        total = sum(ms for _, ms in profile.layers) or 1.0
         summary = (
             f"Milliseconds of {len(rows)} layers; {slowest[0]} takes the most, "
             f"{slowest[1]:.3g} ms or {slowest[1] / total:.0%}."
@@ -236,6 +238,8 @@ def _conditions(best: Row | None) -> dict[str, Any]:
     """How the best's latency was measured."""
     if best is None:
         return {}
-    names = ("device", "cpu", "runtime", "runtime_version", "threads", "count", "blocks", "cv", "reference")
-    names = (*names, "reference_ms", "drift", "valid", "reasons", "measured_at", "conditions")
+    names = (
+        *("device", "cpu", "runtime", "runtime_version", "threads", "count", "blocks", "cv", "reference"),
+        *("reference_ms", "drift", "valid", "reasons", "measured_at", "conditions"),
+    )
     return {name.replace("_", " "): best.measurement[name] for name in names if name in best.measurement}

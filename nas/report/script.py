@@ -22,7 +22,8 @@ def vega_script() -> str:
             return path.read_text(encoding="utf-8")
     import vl_convert
 
-    text = vl_convert.javascript_bundle(vl_version=VEGA_LITE).replace("</script", "<\\/script")
+    text = vl_convert.javascript_bundle(vl_version=VEGA_LITE)  # type: ignore[call-arg] # its stub is wrong
+    text = text.replace("</script", "<\\/script")
     with suppress(OSError):
         if path is not None:
             write_text(path, text)

@@ -22,7 +22,9 @@ def verdict(data: RunData) -> str:
     row, within = data.best
     settings = data.run.settings
     epochs = f"{settings.epochs} epoch{'s' if settings.epochs > 1 else ''}"
-    judged = f"within the target of {settings.goal}" if within else f"which misses the target of {settings.goal}"
+    judged = (
+        f"within the target of {settings.goal}" if within else f"which misses the target of {settings.goal}"
+    )
     against = listed([_against(row, one) for one in data.baselines]) if data.baselines else ""
     return (
         f"{row.id} is {'the best' if within else 'the nearest'} of {len(data.evaluated)} trained candidates: "
@@ -84,7 +86,9 @@ def notes(data: RunData) -> list[str]:
             "The baselines were measured, not trained: nas-report RUN --baselines trains them with the same proxy."
         )
     elif best and not data.baselines:
-        found.append("Not compared with known networks yet: nas-report RUN --baselines measures and trains them.")
+        found.append(
+            "Not compared with known networks yet: nas-report RUN --baselines measures and trains them."
+        )
     found.append(
         "An accuracy here is the proxy's: it ranks candidates and is not what a full training reaches."
     )

@@ -144,7 +144,10 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["baselines.json", "layers.json"])
-@pytest.mark.parametrize("content", ["", "[]", '{"format": 99}', '{"format": 1}', '{"format": 1, "baselines": [1], "profiles": {"a": 1}}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", '{"format": 99}', '{"format": 1}', '{"format": 1, "baselines": [1], "profiles": {"a": 1}}'],
+)
 def test_a_wrong_file_of_a_run_is_named(lab: Lab, name: str, content: str) -> None:
     lab.open(lab.settings())
     (open_run(lab.path).path / name).write_text(content)
