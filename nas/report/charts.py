@@ -64,7 +64,6 @@ def front(latency: dict[str, Any], best: int | None, target_ms: float | None, su
             "color": _ranged(("@accent", "@other", "@warn")),
             "shape": _ranged(("circle", "circle", "triangle-up")),
             "size": {"condition": {"test": "datum.kind === 'front'", "value": 70}, "value": 42},
-            "description": {"field": "id", "type": "nominal"},
         },
     }
     line = {
@@ -270,6 +269,7 @@ def config(family: str = "system-ui, sans-serif") -> dict[str, Any]:
     legend = {"labelColor": "@ink", "labelFontSize": 12}
     return {
         "background": None,
+        "mark": {"aria": False},  # a page names each chart as a whole, and has its numbers as tables
         "font": family,
         "axis": axis,
         "legend": legend,

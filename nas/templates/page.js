@@ -76,11 +76,12 @@
     spec.config = coloured(PAGE.config);
     spec.datasets = Object.fromEntries(Object.entries(datasets).filter(([key]) => used.includes('{"name":"' + key + '"}')));
     const options = {
-      mode: "vega-lite", actions: false, ast: true, defaultStyle: false, logLevel: 1, // errors: an empty data set is none tooltip: showCard,
+      mode: "vega-lite", actions: false, ast: true, defaultStyle: false, logLevel: 1, // errors: an empty data set is none tooltip: false,
       renderer: name === "front" && trials.length > MANY ? "canvas" : "svg",
     };
     const found = await window.vegaEmbed(place, spec, options);
     views[name] = found.view;
+    await found.view.tooltip(showCard).runAsync(); // Vega-Embed's merging of options loses functions
     if (name === "front") found.view.addEventListener("click", (event, item) => {
       const number = item && item.datum && item.datum.trial;
       if (known(number) && !event.shiftKey) pin(number);
@@ -199,7 +200,7 @@
       const button = event.target.closest("button[data-pin]");
       if (button) pin(Number(button.dataset.pin));
     });
-    for (const id of ["filter", "which"]) document.getElementById(id).addEventListener("input", () => { shown = PART; fill(); });
+    for (const id of ["filter", "which"]) document.getElementById(id).addEventListener(id === "which" ? "change" : "input", () => { shown = PART; fill(); });
     document.getElementById("more").addEventListener("click", () => { shown += 10 * PART; fill(); });
     fill();
   };
