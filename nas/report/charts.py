@@ -268,7 +268,7 @@ def config(family: str = "system-ui, sans-serif") -> dict[str, Any]:
     }
     legend = {"labelColor": "@ink", "labelFontSize": 12}
     return {
-        "background": None,
+        "background": "transparent",
         "mark": {"aria": False},  # a page names each chart as a whole, and has its numbers as tables
         "font": family,
         "axis": axis,
