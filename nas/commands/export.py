@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nas.commands.app import new_app, run
+from nas.commands.app import examples, new_app, run
 
 app = new_app()
 
@@ -19,7 +19,7 @@ def main() -> None:
     run(app, "nas-export")
 
 
-@app.command(epilog="Example: nas-export runs/cifar --format onnx,torch --out mynet")
+@app.command(epilog=examples("nas-export runs/cifar --format onnx,torch --out mynet"))
 def export(
     candidate: Annotated[
         str,

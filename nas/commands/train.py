@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.app import SETTINGS, new_app, run
+from nas.commands.app import SETTINGS, examples, new_app, run
 
 app = new_app()
 
@@ -16,7 +16,10 @@ def main() -> None:
     run(app, "nas-train")
 
 
-@app.command(context_settings={**SETTINGS, "ignore_unknown_options": True, "allow_extra_args": True})
+@app.command(
+    epilog=examples("nas-train runs/cifar --data ~/cifar10"),
+    context_settings={**SETTINGS, "ignore_unknown_options": True, "allow_extra_args": True},
+)
 def train(
     candidate: Annotated[str, typer.Argument(help="A zoo name, a candidate's JSON, or a run folder.")] = "",
 ) -> None:
