@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from nas.trials import Row
 
 app = new_app()
-REPORT_SECONDS = 30.0
-REPORT_SHARE = 20  # times longer than writing a report took passes until the next
 _NOT_SETTINGS = ("resume", "out", "as_json", "target", "baselines", "quiet", "plain")
 
 
@@ -242,21 +240,16 @@ def _search(folder: RunFolder, prepared: Prepared, show: _Showing) -> int:
     """Search in a folder that the caller has locked; return the exit status."""
     from nas.baselines import compare_with_known, wanted_way
     from nas.progress import LOG, progress_on
-    from nas.report import write_pictures, write_report
+    from nas.report import Rewriter, write_pictures, write_report
     from nas.run import search as run_search
     from nas.search import Stop
     from nas.trials import best_of
 
     settings = folder.settings
-    next_report = time.monotonic() + REPORT_SECONDS
+    report = Rewriter(folder.path)
 
     def after_trial(rows: list[Row]) -> None:
-        nonlocal next_report
-        start = time.monotonic()
-        if start > next_report:
-            write_report(folder.path)
-            took = time.monotonic() - start
-            next_report = time.monotonic() + max(REPORT_SECONDS, REPORT_SHARE * took)
+        report.write_if_due()
 
     interrupted = False
     rows: list[Row] = []
@@ -273,6 +266,8 @@ def _search(folder: RunFolder, prepared: Prepared, show: _Showing) -> int:
                         compare_with_known(folder, prepared, best[0].arch(), way, progress.note)
             except KeyboardInterrupt:
                 interrupted = True
+            finally:
+                report.close()
         if not interrupted:
             write_report(folder.path)
             write_pictures(folder.path)

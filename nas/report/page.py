@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from nas.report import charts
 from nas.report.drawing import draw, scale_of
 from nas.report.importance import stories
 from nas.report.palette import DARK, LIGHT, style
-from nas.report.run_data import RunData, read_run
+from nas.report.run_data import RunData, RunReader, read_run
 from nas.report.script import vega_script
 from nas.report.trial_table import COLUMNS, trial_rows
 from nas.report.verdict import counts, notes, time_spent, verdict, warnings
@@ -32,11 +33,40 @@ Named = tuple[charts.Chart, dict[str, list[Any]]]
 BESIDE = "mnasnet-a1"
 FIRST_ROWS = 50  # trials in the table before the page's script takes it over, for readers without one
 NAME = "report.html"
+SHARE = 20  # times longer than writing took passes until the report is written again
 
 
 def write_report(folder: str | Path) -> Path:
     """Write `report.html` into a run's folder and return its path; InputError where it is not a run."""
-    data = read_run(folder)
+    return _write(read_run(folder))
+
+
+class Rewriter:
+    """Writes a run's report while it runs: at most every `seconds`, and taking little of the search's time."""
+
+    def __init__(self, folder: str | Path, seconds: float = 30.0) -> None:
+        self._folder, self._seconds = folder, seconds
+        self._next = time.monotonic() + seconds
+        self._reader: RunReader | None = None
+
+    def write_if_due(self) -> bool:
+        """Write the report unless it is too early; whether it was written."""
+        start = time.monotonic()
+        if start < self._next:
+            return False
+        self._reader = self._reader or RunReader(self._folder)
+        _write(self._reader.read())
+        took = time.monotonic() - start
+        self._next = time.monotonic() + max(self._seconds, SHARE * took)
+        return True
+
+    def close(self) -> None:
+        """Close the run's database."""
+        if self._reader is not None:
+            self._reader.close()
+
+
+def _write(data: RunData) -> Path:
     path = data.run.path / NAME
     write_text(path, render(data))
     return path

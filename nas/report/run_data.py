@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -70,14 +71,28 @@ class RunData:
         return min(starts).timestamp() if starts else None
 
 
-def read_run(folder: str | Path) -> RunData:
-    """Read a run's folder; InputError where it is not one, or holds what cannot be read."""
-    run = open_run(Path(folder))
-    study = open_study(run.database, None, run.settings.objective, create=False)
-    try:
-        attrs = study.user_attrs
+class RunReader:
+    """Reads a run again and again; what Optuna has read of ended trials it does not read twice."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self._run = open_run(Path(folder))
+        self._study = open_study(self._run.database, None, self._run.settings.objective, create=False)
+
+    def read(self) -> RunData:
+        """The run as it is now; InputError for what cannot be read."""
+        run, study = self._run, self._study
         rows = study_rows(study, run.settings)
         trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
-    finally:
-        close(study)
-    return RunData(run, rows, attrs, trials, read_baselines(run.path), read_layer_times(run.path))
+        return RunData(
+            run, rows, study.user_attrs, trials, read_baselines(run.path), read_layer_times(run.path)
+        )
+
+    def close(self) -> None:
+        """Close the database."""
+        close(self._study)
+
+
+def read_run(folder: str | Path) -> RunData:
+    """Read a run's folder; InputError where it is not one, or holds what cannot be read."""
+    with closing(RunReader(folder)) as reader:
+        return reader.read()

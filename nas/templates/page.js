@@ -91,9 +91,11 @@
   const drawAll = async () => {
     for (const place of places) {
       await draw(place);
+      if (place === places[0]) performance.mark("first-picture");
       document.documentElement.dataset.drawn = String(Object.keys(views).length);
       await new Promise(resolve => setTimeout(resolve)); // the page answers between two charts
     }
+    performance.mark("all-pictures");
   };
   dark.addEventListener("change", drawAll);
 

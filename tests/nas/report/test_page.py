@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from candidates import InputError
-from nas.report import write_report
+from nas.report import Rewriter, write_report
 from nas.report.trial_table import COLUMNS
 from nas.run_folder import open_run
 from nas.search import Stop
@@ -153,3 +154,18 @@ def test_a_wrong_file_of_a_run_is_named(lab: Lab, name: str, content: str) -> No
     (open_run(lab.path).path / name).write_text(content)
     with pytest.raises(InputError, match=re.escape(name)):
         write_report(lab.path)
+
+
+def test_a_running_search_writes_its_report_when_it_is_due(lab: Lab) -> None:
+    search = lab.open(lab.settings(trials=3))
+    rewriter = Rewriter(lab.path, seconds=3600)
+    assert not rewriter.write_if_due()
+    rewriter = Rewriter(lab.path, seconds=0)
+    with closing(rewriter):
+        assert rewriter.write_if_due()
+        assert "No candidate has been trained yet" in (lab.path / "report.html").read_text()
+        search.run(Stop(print))
+        rewriter._next = 0
+        assert rewriter.write_if_due()
+        assert "of 3 trained candidates" in (lab.path / "report.html").read_text()
+        assert not rewriter.write_if_due()  # not before twenty times what it took
