@@ -240,7 +240,7 @@ def _search(folder: RunFolder, prepared: Prepared, show: _Showing) -> int:
     """Search in a folder that the caller has locked; return the exit status."""
     from nas.baselines import compare_with_known, wanted_way
     from nas.progress import LOG, progress_on
-    from nas.report import Rewriter, write_pictures, write_report
+    from nas.report import Rewriter, write_report
     from nas.run import search as run_search
     from nas.search import Stop
     from nas.trials import best_of
@@ -270,7 +270,6 @@ def _search(folder: RunFolder, prepared: Prepared, show: _Showing) -> int:
                 report.close()
         if not interrupted:
             write_report(folder.path)
-            write_pictures(folder.path)
     if interrupted or stop.asked:
         print(f"interrupted; go on with: nas-search --resume {folder.path}", file=show.stream)
         return 130
@@ -313,7 +312,7 @@ def _say_result(folder: RunFolder, rows: list[Row], show: _Showing) -> None:
             f"  {r.id}  {percent(r.accuracy):>8}  {times(r):>8}  {(r.multiply_adds or 0) / 1e6:>6.0f}"
             for r in front
         ),
-        f"in {folder.path}: report.html, pictures/, best.json, candidates/, trials.csv, study.db, search.log",
+        f"in {folder.path}: report.html, best.json, candidates/, trials.csv, study.db, search.log",
         f"next: nas-export {folder.path} --format onnx,torch --out mynet",
     ]
     print("\n".join(lines), file=show.stream, flush=True)
