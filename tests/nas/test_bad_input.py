@@ -95,7 +95,7 @@ def rewrite(folder, change):
         (["--target-ms", "nan"], "target-ms is nan; expected a finite number"),
         (["--target-ms", "inf"], "target-ms is inf; expected a finite number"),
         (["--target-ms", "1e-300"], "target-ms is 1e-300; expected a number from 1e-06 to 1e"),
-        (["--target", "5"], r"--target.*did you mean --target-ms\?"),
+        (["--target-m", "5"], r"--target.*did you mean --target-ms\?"),
         (["--target-ms", "5", "extra"], "unexpected extra argument.*extra"),
         (["--target-ms", "5", "--space", "mnasnett"], r"space is 'mnasnett'; .*did you mean mnasnet\?"),
         (["--target-ms", "5", "--space", "none.yaml"], "cannot read none.yaml: No such file"),
