@@ -1,22 +1,21 @@
-"""What a search shows while it runs: a live table on a terminal, a line for each trial elsewhere."""
+"""What a search shows while it runs: a live panel on a terminal, a line for each trial elsewhere, and a log."""
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from nas.targets import is_predicted, reasons_of
-from nas.trials import Row, best_of
+from nas.trials import Row
 
 if TYPE_CHECKING:
-    from rich.console import Console, Group
-    from rich.live import Live
-
     from nas.settings import SearchSettings
 
-SHOWN = 8  # trials in the live table
+LOG = "search.log"
 
 
 def percent(value: float | None) -> str:
@@ -70,107 +69,142 @@ def time_left(rows: Sequence[Row], total: int) -> str:
     )
 
 
-class PlainProgress:
-    """One line for each trial."""
+def trial_line(row: Row, rows: Sequence[Row], total: int) -> str:
+    """What a trial came to, in one line."""
+    parts = [
+        f"trial {row.number:>3}",
+        f"accuracy {percent(row.accuracy):>8}",
+        f"latency {times(row):>8}",
+        f"reward {row.reward:.4f}" if row.reward is not None else "reward      —",
+        f"{sum(r.state == 'COMPLETE' for r in rows)}/{total}",
+        f"left {time_left(rows, total)}",
+    ]
+    note = outcome(row)
+    return "  ".join(parts) + (f"  ({note})" if note else "")
 
-    def __init__(self, stream: TextIO, total: int) -> None:
-        self._stream, self._total = stream, total
 
-    def __enter__(self) -> PlainProgress:
+class Shown(Protocol):
+    """Where a search shows what it does; used as a context manager."""
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(self, *details: object) -> None: ...
+
+    def trial(self, row: Row, rows: list[Row]) -> None:
+        """A trial has ended."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something to know, in a sentence."""
+        ...
+
+    def doing(self, worker: str, what: str) -> None:
+        """What a worker does from now on; nothing, where `what` is empty."""
+        ...
+
+
+class QuietProgress:
+    """Shows nothing."""
+
+    def __enter__(self) -> QuietProgress:
         return self
 
     def __exit__(self, *details: object) -> None:
         return None
 
     def trial(self, row: Row, rows: list[Row]) -> None:
+        """Not shown."""
+
+    def note(self, text: str) -> None:
+        """Not shown."""
+
+    def doing(self, worker: str, what: str) -> None:
+        """Not shown."""
+
+
+class PlainProgress(QuietProgress):
+    """One line for each trial, and for each note."""
+
+    def __init__(self, stream: TextIO, total: int) -> None:
+        self._stream, self._total = stream, total
+
+    def trial(self, row: Row, rows: list[Row]) -> None:
         """Print what the trial came to."""
-        done = sum(r.state == "COMPLETE" for r in rows)
-        parts = [
-            f"trial {row.number:>3}",
-            f"accuracy {percent(row.accuracy):>8}",
-            f"latency {times(row):>8}",
-            f"reward {row.reward:.4f}" if row.reward is not None else "reward      —",
-            f"{done}/{self._total}",
-            f"left {time_left(rows, self._total)}",
-        ]
-        note = outcome(row)
-        self.note("  ".join(parts) + (f"  ({note})" if note else ""))
+        self.note(trial_line(row, rows, self._total))
 
     def note(self, text: str) -> None:
         """Print a sentence."""
         print(text, file=self._stream, flush=True)
 
 
-class LiveProgress:
-    """A table that is drawn again after each trial: the best so far, the last trials, the time left."""
+class Logged:
+    """Another progress, and a log file beside it with a line and its time for all that happens."""
 
-    def __init__(self, console: Console, settings: SearchSettings) -> None:
-        self._console, self._settings, self._total = console, settings, settings.trials
-        self._started = time.monotonic()
-        self._live: Live | None = None
+    def __init__(self, shown: Shown, path: Path, total: int) -> None:
+        self._shown, self._path, self._total = shown, path, total
 
-    def __enter__(self) -> LiveProgress:
-        from rich.live import Live
-
-        self._live = Live(console=self._console, refresh_per_second=4, transient=False)
-        self._live.start()
+    def __enter__(self) -> Logged:
+        self._shown.__enter__()
         return self
 
     def __exit__(self, *details: object) -> None:
-        if self._live is not None:
-            self._live.stop()
+        self._shown.__exit__(*details)
 
     def trial(self, row: Row, rows: list[Row]) -> None:
-        """Draw the table anew."""
-        if self._live is not None:
-            self._live.update(self._draw(rows))
+        """Log and show what the trial came to."""
+        self._write(trial_line(row, rows, self._total))
+        self._shown.trial(row, rows)
 
     def note(self, text: str) -> None:
-        """Print a sentence above the table."""
-        self._console.print(text, markup=False, highlight=False)
+        """Log and show a sentence."""
+        self._write(text)
+        self._shown.note(text)
 
-    def _draw(self, rows: list[Row]) -> Group:
-        from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
+    def doing(self, worker: str, what: str) -> None:
+        """Log and show what a worker begins."""
+        if what:
+            self._write(f"{worker}: {what}")
+        self._shown.doing(worker, what)
 
-        done = sum(row.state == "COMPLETE" for row in rows)
-        elapsed = time.monotonic() - self._started
-        head = Text(
-            f"{done} of {self._total} trials, {elapsed / 60:.1f} min, about {time_left(rows, self._total)} left"
-        )
-        best = best_of(rows, self._settings.targets)
-        if best is not None:
-            row, within = best
-            goal = self._settings.goal
-            where = f"within {goal}" if within else f"none within {goal}; nearest"
-            head.append(
-                f"\nbest {where}: {percent(row.accuracy)} at {times(row)} "
-                f"(trial {row.number}, reward {row.reward:.4f})",
-                style="bold",
-            )
-        table = Table(box=None, pad_edge=False)
-        for name in ("trial", "accuracy", "latency", "reward", "M mult-adds"):
-            table.add_column(name, justify="right")
-        table.add_column("")
-        for row in rows[-SHOWN:]:
-            cost = "—" if row.multiply_adds is None else f"{row.multiply_adds / 1e6:.0f}"
-            score = "—" if row.reward is None else f"{row.reward:.4f}"
-            table.add_row(
-                str(row.number),
-                percent(row.accuracy),
-                times(row),
-                score,
-                cost,
-                Text(outcome(row)),
-            )
-        return Group(head, table)
+    def _write(self, text: str) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S%z')}  {' '.join(text.splitlines())}\n")
 
 
-def progress_on(stream: TextIO, settings: SearchSettings) -> PlainProgress | LiveProgress:
-    """The live table where `stream` is a terminal, else plain lines."""
-    if stream.isatty():
-        from rich.console import Console
+def telling(
+    progress: object, what: str, work: Callable[..., Any], worker: str = "search"
+) -> Callable[..., Any]:
+    """`work`, which tells `progress` when it begins and ends, where that listens."""
+    tell = getattr(progress, "doing", None)
+    if tell is None:
+        return work
 
-        return LiveProgress(Console(file=stream), settings)
-    return PlainProgress(stream, settings.trials)
+    def told(*arguments: Any, **options: Any) -> Any:
+        tell(worker, what)
+        try:
+            return work(*arguments, **options)
+        finally:
+            tell(worker, "")
+
+    return told
+
+
+def progress_on(
+    stream: TextIO,
+    settings: SearchSettings,
+    log: Path | None = None,
+    *,
+    plain: bool = False,
+    quiet: bool = False,
+) -> Shown:
+    """The live panel where `stream` is a terminal, else plain lines; `plain` and `quiet` ask for less."""
+    shown: Shown
+    if quiet:
+        shown = QuietProgress()
+    elif plain or not stream.isatty() or os.environ.get("TERM") == "dumb":
+        shown = PlainProgress(stream, settings.trials)
+    else:
+        from nas.panel import LiveProgress
+
+        shown = LiveProgress.on(stream, settings)
+    return shown if log is None else Logged(shown, log, settings.trials)

@@ -18,10 +18,11 @@ from candidates import Architecture
 from candidates.errors import InputError, RunError
 from candidates.files import check_folder, expanded
 from nas.confirmation import Confirmation
-from nas.evaluation import Evaluation, Evaluator, Measured
+from nas.evaluation import Evaluation, Evaluator, Measured, Train
 from nas.heartbeat import Heartbeat
 from nas.joining import agree
 from nas.latency_source import predicting, predictor_for
+from nas.progress import telling
 from nas.reward import reward
 from nas.run_folder import RunFolder, check_free, create, open_run
 from nas.samplers import priors
@@ -37,6 +38,7 @@ from nas.storage import opened, server_place
 from nas.study import close, open_study, take_up_lost
 from nas.targets import latencies_of, on_all
 from nas.trials import Row
+from nas.workers.inline import Inline
 from nas.workers.making import on_gpus, training_on, workers_of
 from nas.workers.training import ProxyTraining
 
@@ -322,8 +324,8 @@ def _search(
 
     evaluate = Evaluator(
         deploy=prepared.deploy,
-        measure=lambda arch: prepared.latency(arch, idle),
-        train=training_on(workers, prepared.proxy, prepared.training),
+        measure=telling(progress, "measuring", lambda arch: prepared.latency(arch, idle)),
+        train=_told(progress, workers, training_on(workers, prepared.proxy, prepared.training)),
         too_slow=too_slow(settings),
         seed=settings.seed,
         epoch_by_epoch=settings.pruner != "none",
@@ -347,6 +349,11 @@ def _search(
         trial_timeout=settings.trial_timeout,
     )
     return work
+
+
+def _told(progress: Progress, workers: Workers, train: Train) -> Train:
+    """Trainings in this process are shown as they run; what goes to another must be as it is."""
+    return telling(progress, "training", train) if isinstance(workers, Inline) else train
 
 
 def too_slow(settings: SearchSettings) -> Callable[[Evaluation], bool]:

@@ -8,23 +8,83 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from io import TextIOWrapper
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 import typer
+from typer.core import TyperCommand
 
 from candidates.errors import InputError, RunError
 
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 """The `context_settings` of every command."""
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+Groups = Mapping[str, Sequence[str]]
+"""Headings of a command's help, each with the parameters that stand below it."""
 
-def new_app() -> typer.Typer:
-    """A Typer application with plain help and no boxes around errors."""
-    return typer.Typer(
+
+class App(typer.Typer):
+    """A Typer application whose commands know their version and can group their options."""
+
+    def command(
+        self, name: str | None = None, *, groups: Groups | None = None, **options: Any
+    ) -> Callable[[_Function], _Function]:
+        """As Typer's; `groups` are the headings of the help, what is in none stands under Options."""
+        kind = type("GroupedCommand", (_Command,), {"groups": dict(groups or {})})
+        decorate: Callable[[_Function], _Function] = super().command(name, cls=kind, **options)
+        return decorate
+
+
+class _Command(TyperCommand):
+    groups: ClassVar[Groups] = {}
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if "--version" in args:
+            print(f"{ctx.info_name} {_version()}")
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        headings = {name: heading for heading, names in self.groups.items() for name in names}
+        sections: dict[str, list[tuple[str, str]]] = {
+            heading: [] for heading in ("Arguments", *self.groups, "Options")
+        }
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                kind = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                heading = headings.get(str(parameter.name), kind)
+                sections[heading].append(record)
+        sections["Options"].append(("--version", "Show the version and exit."))
+        for heading, records in sections.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("mobile-nas")
+    except PackageNotFoundError:
+        return "of a source tree that is not installed"
+
+
+def new_app() -> App:
+    """An application with plain help and no boxes around errors."""
+    return App(
         add_completion=True, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=SETTINGS
     )
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help: a line for each example."""
+    # Click rewraps a paragraph unless it starts with this mark.
+    return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)
 
 
 def run(app: Any, name: str) -> NoReturn:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas.commands.app import new_app, run
+from nas.commands.app import examples, new_app, run
 
 if TYPE_CHECKING:
     from candidates.export import Exported
@@ -24,7 +24,10 @@ def main() -> None:
 
 
 @app.command(
-    epilog="Example: nas-export trained/ --format torch,onnx,tflite-int8 --calibrate photos/ --out dist"
+    epilog=examples(
+        "nas-export trained/ --format torch,onnx,tflite-int8 --calibrate photos/ --out dist",
+        "nas-export runs/cifar --format onnx,torch --out mynet",
+    )
 )
 def export(
     candidate: Annotated[

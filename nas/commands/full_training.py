@@ -44,7 +44,7 @@ class FullTraining:
         """Train the best of a finished search and say what came of it; None where the user asked to stop."""
         from nas.commands.train_options import Machine
         from nas.progress import milliseconds, percent
-        from nas.search import Stop
+        from nas.stopping import Stop
         from nas.train_best import SUMMARY, Plan, chosen, train_best
 
         settings = folder.settings

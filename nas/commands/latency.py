@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.commands.app import new_app, run
+from nas.commands.app import examples, new_app, run
 
 if TYPE_CHECKING:
     from latency.device import Device
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 measure_app = new_app()
 COOL_DOWN_SECONDS = 10.0
+GROUPS = {
+    "Where": ("device", "threads", "runner", "device_timeout"),
+    "How": ("resolution", "blocks", "no_reference", "fresh", "retry_invalid"),
+    "What is shown": ("compare", "profile", "chart", "as_json"),
+}
 
 
 def main() -> None:
@@ -31,7 +36,13 @@ def main() -> None:
 
 
 @measure_app.command(
-    epilog="Other uses: nas-latency devices | build-runner | history | calibrate, each with --help."
+    groups=GROUPS,
+    epilog=examples(
+        "nas-latency mnasnet-a1 --threads 1,2,4",
+        "nas-latency mine.onnx theirs.onnx --compare --device pixel",
+        "nas-latency runs/photos --profile --chart layers.svg",
+        "nas-latency devices | build-runner | history | calibrate, each with --help",
+    ),
 )
 def measure(
     models: Annotated[

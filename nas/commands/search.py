@@ -7,12 +7,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from nas.commands.app import new_app, run, was_given
+from nas.commands.app import examples, new_app, run, was_given
 
 if TYPE_CHECKING:
     from nas.commands.full_training import FullTraining
@@ -21,10 +22,27 @@ if TYPE_CHECKING:
     from nas.trials import Row
 
 app = new_app()
-REPORT_SECONDS = 30.0
 _NOT_SETTINGS = (
-    "resume", "out", "as_json", "target", "status", "train_best", "train_recipe", "train_epochs",
+    "resume", "out", "as_json", "target", "status", "train_best", "train_recipe", "train_epochs", "baselines",
+    "quiet", "plain",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Showing:
+    """What the user wants to see, and where."""
+
+    stream: TextIO
+    as_json: bool
+    quiet: bool
+    plain: bool
+    baselines: str
+    full: FullTraining
+
+    def note(self, text: str) -> None:
+        """Something to know before the search begins."""
+        if not self.quiet:
+            print(text, file=self.stream, flush=True)
 
 
 def main() -> None:
@@ -32,9 +50,23 @@ def main() -> None:
     run(app, "nas-search")
 
 
+GROUPS = {
+    "The goal": ("target_ms", "target", "device", "threads", "objective", "alpha", "beta", "data"),
+    "The deployed network": ("space", "resolution", "classes", "max_parameters", "max_multiply_adds", "max_size_mb", "max_memory_mb"),
+    "The search": ("trials", "sampler", "pruner", "warm_start", "latency", "max_latency_factor", "confirm", "baselines", "seed"),
+    "The proxy": ("epochs", "proxy_resolution", "proxy_samples"),
+    "The run": ("out", "resume", "as_json", "quiet", "plain"),
+}  # fmt: skip
+
+
 @app.command(
-    epilog="Examples: nas-search --target-ms 78 | nas-search --target-ms 9 --data ~/photos --trials 60 | "
-    "nas-search --resume runs/photos --trials 120"
+    groups=GROUPS,
+    epilog=examples(
+        "nas-search --target-ms 78",
+        "nas-search --target-ms 9 --data ~/photos --trials 60 --out runs/photos",
+        "nas-search --target pixel=78 --target cpu=9",
+        "nas-search --resume runs/photos --trials 120",
+    ),
 )
 def search(
     context: typer.Context,
@@ -131,11 +163,19 @@ def search(
         bool, typer.Option("--status", help="Say how the study of --storage or --resume stands, and end.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the best candidate as JSON.")] = False,
+    baselines: Annotated[
+        str,
+        typer.Option(help="Known networks to compare with at the end: measure, train, none, or auto."),
+    ] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result alone.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Print lines, not a live panel.")] = False,
 ) -> int:
     """Search for networks that are as accurate as possible within a latency target."""
+    from candidates import checks
     from candidates.errors import InputError
     from candidates.files import expanded
     from nas import cpu
+    from nas.baselines import WAYS
     from nas.commands.full_training import FullTraining
 
     given = {
@@ -151,14 +191,15 @@ def search(
     if resume is not None and out is not None:
         raise InputError("--out and --resume exclude each other; a resumed run stays in its folder")
     cpu.prepare()
-    stream = sys.stderr if as_json else sys.stdout
+    checks.one_of("--baselines", baselines, WAYS)
     full = FullTraining(train_best, train_recipe, train_epochs)
     full.check()
+    show = _Showing(sys.stderr if as_json else sys.stdout, as_json, quiet, plain, baselines, full)
     if resume is not None:
-        return _go_on(resume, given, stream, as_json, full)
+        return _go_on(resume, given, show)
     defaults = {name: value for name, value in context.params.items() if name not in _NOT_SETTINGS}
     out = out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
-    return _start({**defaults, **given}, expanded("--out", out), stream, as_json, full)
+    return _start({**defaults, **given}, expanded("--out", out), show)
 
 
 def _without_password(values: dict[str, Any]) -> dict[str, Any]:
@@ -213,23 +254,23 @@ def _targets(texts: list[str], given: Mapping[str, Any]) -> dict[str, Any]:
     return {"device": device, "target_ms": target_ms, "also": dict(others)}
 
 
-def _start(values: dict[str, Any], out: Path, stream: Any, as_json: bool, full: FullTraining) -> int:
+def _start(values: dict[str, Any], out: Path, show: _Showing) -> int:
     from nas.run import check_out, new_run, prepare, target_notes
     from nas.settings import SearchSettings
 
     settings = SearchSettings(**_without_password(values))
     check_out(out)
     prepared = prepare(settings)
-    notes = [*prepared.notes, *_data_notes(prepared)]
-    print("\n".join(notes), file=stream, flush=True)
+    for note in [*prepared.notes, *_data_notes(prepared)]:
+        show.note(note)
     for note in target_notes(prepared):
-        print(note, file=stream, flush=True)
+        show.note(note)
     folder = new_run(prepared, out)
     with folder.locked():
-        return _search(folder, prepared, stream, as_json, full)
+        return _search(folder, prepared, show)
 
 
-def _go_on(path: Path, given: Mapping[str, Any], stream: Any, as_json: bool, full: FullTraining) -> int:
+def _go_on(path: Path, given: Mapping[str, Any], show: _Showing) -> int:
     from nas.run import check_devices, prepare
     from nas.run_folder import open_run
 
@@ -239,7 +280,7 @@ def _go_on(path: Path, given: Mapping[str, Any], stream: Any, as_json: bool, ful
         prepared = prepare(settings, folder.record["space_yaml"])
         check_devices(prepared, folder)
         folder = folder.with_record(settings=settings.to_dict())
-        return _search(folder, prepared, stream, as_json, full)
+        return _search(folder, prepared, show)
 
 
 def _comparable(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -269,46 +310,52 @@ def _data_notes(prepared: Prepared) -> list[str]:
     return notes
 
 
-def _search(folder: RunFolder, prepared: Prepared, stream: Any, as_json: bool, full: FullTraining) -> int:
+def _search(folder: RunFolder, prepared: Prepared, show: _Showing) -> int:
     """Search in a folder that the caller has locked; return the exit status."""
-    from nas.progress import progress_on
-    from nas.report import write_report
+    from nas.baselines import compare_with_known, wanted_way
+    from nas.progress import LOG, progress_on
+    from nas.report import Rewriter, write_report
     from nas.run import search as run_search
     from nas.stopping import Stop
+    from nas.trials import best_of
 
     settings = folder.settings
-    last_report = time.monotonic()
+    report = Rewriter(folder.path)
 
     def after_trial(rows: list[Row]) -> None:
-        nonlocal last_report
-        if time.monotonic() - last_report > REPORT_SECONDS:
-            write_report(folder.path)
-            last_report = time.monotonic()
+        report.write_if_due()
 
     interrupted = False
     rows: list[Row] = []
     with _disk_errors(folder):
-        with progress_on(stream, settings) as progress:
+        log = folder.path / LOG
+        with progress_on(show.stream, settings, log, plain=show.plain, quiet=show.quiet) as progress:
             stop = Stop(progress.note)
             try:
                 with stop.listening():
                     rows = run_search(folder, prepared, progress, stop, after_trial)
+                    best = best_of(rows, settings.targets)
+                    if best is not None and not stop.asked:
+                        way = wanted_way(show.baselines, settings.trials)
+                        compare_with_known(folder, prepared, best[0].arch(), way, progress.note)
             except KeyboardInterrupt:
                 interrupted = True
+            finally:
+                report.close()
         if not interrupted:
             write_report(folder.path)
     if interrupted or stop.asked:
-        print(f"interrupted; go on with: nas-search --resume {folder.path}", file=stream)
+        print(f"interrupted; go on with: nas-search --resume {folder.path}", file=show.stream)
         return 130
-    _say_result(folder, rows, stream)
+    _say_result(folder, rows, show)
     trained = None
-    if full.count:
-        trained = full.run(folder, prepared, rows, stream)
+    if show.full.count:
+        trained = show.full.run(folder, prepared, rows, show.stream)
         if trained is None:
-            again = f"nas-search --resume {folder.path} --train-best {full.count}"
-            print(f"interrupted; go on with: {again}", file=stream)
+            again = f"nas-search --resume {folder.path} --train-best {show.full.count}"
+            print(f"interrupted; go on with: {again}", file=show.stream)
             return 130
-    if as_json:
+    if show.as_json:
         best = json.loads((folder.path / "best.json").read_text(encoding="utf-8"))
         print(json.dumps(best if trained is None else {**best, "trained": trained}, indent=2))
     return 0
@@ -331,7 +378,7 @@ def _disk_errors(folder: RunFolder) -> Iterator[None]:
         raise RunError(f"{error.filename or folder.path}: {error.strerror or error}; {remedy}") from None
 
 
-def _say_result(folder: RunFolder, rows: list[Row], stream: Any) -> None:
+def _say_result(folder: RunFolder, rows: list[Row], show: _Showing) -> None:
     from nas.progress import percent, times
     from nas.trials import best_of
 
@@ -350,10 +397,10 @@ def _say_result(folder: RunFolder, rows: list[Row], stream: Any) -> None:
             f"  {r.id}  {percent(r.accuracy):>8}  {times(r):>8}  {(r.multiply_adds or 0) / 1e6:>6.0f}"
             for r in front
         ),
-        f"in {folder.path}: report.html, best.json, candidates/, trials.csv, study.db",
+        f"in {folder.path}: report.html, best.json, candidates/, trials.csv, study.db, search.log",
         f"next: nas-export {folder.path} --format onnx,torch --out mynet",
     ]
-    print("\n".join(lines), file=stream, flush=True)
+    print("\n".join(lines), file=show.stream, flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nas.commands.app import new_app, run, was_given
+from nas.commands.app import examples, new_app, run, was_given
 
 app = new_app()
 
@@ -19,9 +19,12 @@ def main() -> None:
 
 
 @app.command(
-    epilog="Examples: nas-train runs/cifar --data ~/cifar10 --recipe sgd-cosine --out trained | "
-    "nas-train --resume trained | nas-train trained --predict photo.jpg | "
-    "nas-train --compare trained other"
+    epilog=examples(
+        "nas-train runs/cifar --data ~/cifar10 --recipe sgd-cosine --out trained",
+        "nas-train --resume trained",
+        "nas-train trained --predict photo.jpg",
+        "nas-train --compare trained other",
+    )
 )
 def train(
     context: typer.Context,

@@ -141,7 +141,7 @@ def _run(
     weights: Any,
     fabric: Any,
 ) -> int:
-    from nas.search import Stop
+    from nas.stopping import Stop
     from nas.trainer import session
 
     stop = Stop(

@@ -1,5 +1,7 @@
-"""report.html: one page, offline, that shows what a search found."""
+"""report.html and its pictures: what a search found, and several searches side by side."""
 
-from nas.report.page import write_report
+from nas.report.page import Rewriter, write_report
+from nas.report.pictures import write_pictures
+from nas.report.several import write_comparison
 
-__all__ = ["write_report"]
+__all__ = ["Rewriter", "write_comparison", "write_pictures", "write_report"]

@@ -7,20 +7,11 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 from candidates import checks
 from candidates.errors import InputError
 from candidates.files import read_text
-from nas.report.axes import LEFT, TOP, frame, titled, x_axis, y_axis
-from nas.report.plots import percent_tick
 from nas.trainer.folder import METRICS, TrainingFolder, open_training
-
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
-_STYLE = (
-    "text{font:12px sans-serif;fill:#222}.grid{stroke:#ddd}polyline{fill:none;stroke-width:2}"
-    "svg{background:#fff}"
-)
 
 
 @dataclass(frozen=True)
@@ -76,29 +67,16 @@ def read_curve(text: str) -> Curve:
 
 def plot(curves: list[Curve]) -> str:
     """The curves as one SVG that stands alone."""
-    x = x_axis([value for curve in curves for value in curve.epochs])
-    y = y_axis([value for curve in curves for value in curve.accuracies])
-    parts = []
-    for number, curve in enumerate(curves):
-        colour = _COLOURS[number % len(_COLOURS)]
-        points = list(zip(curve.epochs, curve.accuracies, strict=True))
-        line = " ".join(f"{x(epoch):.1f},{y(accuracy):.1f}" for epoch, accuracy in points)
-        parts.append(f'<polyline points="{line}" stroke="{colour}"/>')
-        parts += [
-            titled(
-                f'<circle cx="{x(epoch):.1f}" cy="{y(accuracy):.1f}" r="2.5" fill="{colour}"',
-                f"{curve.name}, epoch {epoch:g}: {100 * accuracy:.2f} %",
-            )
-            for epoch, accuracy in points
-        ]
-        top = TOP + 16 * (number + 1)
-        parts.append(f'<rect x="{LEFT + 8}" y="{top - 9}" width="10" height="10" fill="{colour}"/>')
-        parts.append(f'<text x="{LEFT + 24}" y="{top}">{escape(curve.name)}</text>')
+    from nas.report.charts import curves as chart
+    from nas.report.pictures import chart_svg
+
+    points = [
+        {"training": curve.name, "epoch": epoch, "accuracy": accuracy}
+        for curve in curves
+        for epoch, accuracy in zip(curve.epochs, curve.accuracies, strict=True)
+    ]
     summary = f"Validation accuracy over epochs of {', '.join(curve.name for curve in curves)}"
-    drawn = frame(x, y, "epoch", "validation accuracy", percent_tick, "\n".join(parts), summary)
-    return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(
-        ">", f"><style>{_STYLE}</style>", 1
-    )
+    return chart_svg(chart(summary), {"curves": points})
 
 
 def plot_path(out: Path | None) -> Path:

@@ -60,22 +60,40 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "1",
         "--resolution",
         "32",
+        "--baselines",
+        "none",
     ]
 
 
 @pytest.fixture(scope="module")
 def finished(quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("runs") / "done"
-    found = run("search", *quick, "--trials", "3", "--confirm", "1", "--out", str(out), "--json")
+    found = run(
+        "search",
+        *quick,
+        "--trials",
+        "3",
+        "--confirm",
+        "1",
+        "--baselines",
+        "measure",
+        "--out",
+        str(out),
+        "--json",
+    )
     assert found.returncode == 0, found.stderr
     return out, found.stdout
 
 
 def test_a_search_leaves_its_folder_and_prints_the_best_as_json(finished: tuple[Path, str]) -> None:
     out, text = finished
-    assert {"run.json", "study.db", "trials.csv", "candidates", "best.json", "report.html"} <= {
+    assert {"run.json", "study.db", "trials.csv", "candidates", "best.json", "report.html", "search.log"} <= {
         path.name for path in out.iterdir()
     }
+    known = json.loads((out / "baselines.json").read_text())["baselines"]
+    assert [one["architecture"]["name"] for one in known] == ["mnasnet-a1", "mnasnet-b1", "mobilenet-v2"]
+    assert len(json.loads((out / "layers.json").read_text())["profiles"]) == 2
+    assert " mnasnet-a1 (" in (out / "report.html").read_text()
     best = json.loads(text)
     assert best == json.loads((out / "best.json").read_text())
     assert 0 <= best["accuracy"] <= 1
