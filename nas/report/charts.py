@@ -47,10 +47,16 @@ def latency_axis(latencies: Sequence[float]) -> dict[str, Any]:
     return {"type": "quantitative", "title": "latency, ms", "scale": scale, "axis": axis}
 
 
-def front(latency: dict[str, Any], best: int | None, target_ms: float | None, summary: str) -> Chart:
+def front(
+    latency: dict[str, Any],
+    best: int | None,
+    target_ms: float | None,
+    baselines: Sequence[Mapping[str, Any]],
+    summary: str,
+) -> Chart:
     """Accuracy over latency of every trial; `target_ms` is None where it lies too far away to be shown.
 
-    Reads the data sets `trials`, `baselines` (name, latency, accuracy or null) and `pinned` (as trials, and
+    Reads the data sets `trials`, `baselines` (number, name, latency, accuracy or null, right) and `pinned` (as trials, and
     `label`). `latency` is the `latency_axis`.
     """
     x = {**latency, "field": "latency"}
@@ -89,7 +95,7 @@ def front(latency: dict[str, Any], best: int | None, target_ms: float | None, su
         },
         "encoding": at,
     }
-    layers = [line, spread, points, chosen, *_baselines(at), *_pinned(at)]
+    layers = [line, spread, points, chosen, *_baselines(at, baselines), *_pinned(at)]
     if target_ms is not None:
         layers = [*_target(x, target_ms), *layers]
     return {
@@ -115,16 +121,13 @@ def _target(x: dict[str, Any], target_ms: float) -> list[Chart]:
     ]
 
 
-def _baselines(at: dict[str, Any]) -> list[Chart]:
-    """Diamonds; where only the latency is known, a dotted line."""
-    label = {**LABEL, "fill": "@baseline", "align": "left", "dx": 9, "fontWeight": "bold"}
-    halo = {
-        **label,
-        "stroke": "@page",
-        "strokeWidth": 4,
-        "strokeJoin": "round",
-    }  # text over points stays legible
-    name = {"text": {"field": "name", "type": "nominal"}}
+def _baselines(at: dict[str, Any], baselines: Sequence[Mapping[str, Any]]) -> list[Chart]:
+    """Diamonds; where only the latency is known, a dotted line.
+
+    Known networks are often close to each other: their names stand at different heights, and to the left of
+    those in the right half, where there would be no room.
+    """
+    data = {"name": "baselines"}
     trained, measured = {"filter": "isValid(datum.accuracy)"}, {"filter": "!isValid(datum.accuracy)"}
     mark = {
         "type": "point",
@@ -135,20 +138,30 @@ def _baselines(at: dict[str, Any]) -> list[Chart]:
         "tooltip": {"content": "data"},
     }
     rule = {"type": "rule", "stroke": "@baseline", "strokeDash": [1, 3], "strokeWidth": 1.5}
-    upright = {**label, "angle": 270, "align": "left", "dy": -6, "dx": 6}
-    data = {"name": "baselines"}
-    return [
-        {"data": data, "transform": [trained], "mark": mark, "encoding": at},
-        {"data": data, "transform": [trained], "mark": halo, "encoding": {**at, **name}},
-        {"data": data, "transform": [trained], "mark": label, "encoding": {**at, **name}},
+    layers: list[Chart] = [
         {"data": data, "transform": [measured], "mark": rule, "encoding": {"x": at["x"]}},
-        {
-            "data": data,
-            "transform": [measured],
-            "mark": upright,
-            "encoding": {"x": at["x"], "y": {"value": {"expr": "height"}}, **name},
-        },
+        {"data": data, "transform": [trained], "mark": mark, "encoding": at},
     ]
+    for number, one in enumerate(baselines):
+        text = {**LABEL, "fill": "@baseline", "fontWeight": "bold", "text": one["name"]}
+        if one["accuracy"] is None:
+            text |= {"angle": 270, "align": "left", "dx": 6 + 95 * number, "dy": -6}
+            encoding = {"x": at["x"], "y": {"value": {"expr": "height"}}}
+        else:
+            left = {"align": "right", "dx": -9} if one["right"] else {"align": "left", "dx": 9}
+            text |= {**left, "dy": 13 * number - 13}
+            encoding = at
+        halo = {
+            **text,
+            "stroke": "@page",
+            "strokeWidth": 4,
+            "strokeJoin": "round",
+        }  # over points it stays legible
+        only = [{"filter": f"datum.number === {number}"}]
+        layers += [
+            {"data": data, "transform": only, "mark": kind, "encoding": encoding} for kind in (halo, text)
+        ]
+    return layers
 
 
 def _pinned(at: dict[str, Any]) -> list[Chart]:

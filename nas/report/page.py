@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from candidates import Architecture, zoo
@@ -144,9 +145,17 @@ def run_charts(data: RunData) -> dict[str, Named]:
     if not shown:
         return {}
     best = data.best[0] if data.best else None
+    middle = median(row.latency_ms or 0.0 for row in shown)
     baselines = [
-        {"name": b.name, "latency": b.latency_ms, "accuracy": b.accuracy, **_spread(b.candidate.measurement)}
-        for b in data.baselines
+        {
+            "number": number,
+            "name": b.name,
+            "latency": b.latency_ms,
+            "accuracy": b.accuracy,
+            "right": b.latency_ms > middle,
+            **_spread(b.candidate.measurement),
+        }
+        for number, b in enumerate(data.baselines)
     ]
     target = data.run.settings.target_ms if target_shown(data) else None
     summary = (
@@ -157,7 +166,7 @@ def run_charts(data: RunData) -> dict[str, Named]:
     axis = charts.latency_axis([*times_shown, *([] if target is None else [target])])
     found: dict[str, Named] = {
         "front": (
-            charts.front(axis, best.number if best else None, target, summary),
+            charts.front(axis, best.number if best else None, target, baselines, summary),
             {"baselines": baselines, "pinned": []},
         )
     }

@@ -108,11 +108,10 @@ def warnings(data: RunData) -> list[str]:
         found.append(
             f"{len(doubtful)} latenc{'ies' if several else 'y'} on the front {'are' if several else 'is'} in doubt: {listing}."
         )
-    found += [
-        f"The latency of {one.name} is in doubt: {'; '.join(reasons)}."
-        for one in data.baselines
-        if (reasons := reasons_of(one.candidate.measurement or {}))
-    ]
+    doubts = [(one.name, reasons_of(one.candidate.measurement or {})) for one in data.baselines]
+    if any(reasons for _, reasons in doubts):
+        listing = ", ".join(f"{name} ({reasons[0]})" for name, reasons in doubts if reasons)
+        found.append(f"Known networks whose latency is in doubt: {listing}.")
     return found
 
 
