@@ -27,7 +27,8 @@ from optuna.trial import TrialState
 
 from nas import samplers
 from nas.evaluation import Evaluator
-from nas.run import limits_of, too_slow
+from nas.prepared import limits_of
+from nas.run import too_slow
 from nas.run_folder import RunFolder, create
 from nas.search import Search
 from nas.settings import SearchSettings

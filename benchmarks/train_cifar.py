@@ -26,7 +26,7 @@ import latency  # noqa: E402
 from candidates import Architecture, Baseline  # noqa: E402
 from nas.data import open_source  # noqa: E402
 from nas.find_candidate import find_candidate  # noqa: E402
-from nas.run import absolute  # noqa: E402
+from nas.prepared import absolute  # noqa: E402
 from nas.trainer import opening, session  # noqa: E402
 from nas.trainer import recipe as recipes  # noqa: E402
 from nas.trainer.data import choose  # noqa: E402

@@ -16,7 +16,7 @@ from nas.layer_times import add_layer_times
 from nas.targets import Latencies, latencies_of
 
 if TYPE_CHECKING:
-    from nas.run import Prepared
+    from nas.prepared import Prepared
     from nas.run_folder import RunFolder
 
 FILE = "baselines.json"

@@ -59,7 +59,8 @@ def time_left(rows: Sequence[Row], total: int) -> str:
     left = total - sum(row.state == "COMPLETE" for row in rows)
     if not spent or left <= 0:
         return "—"
-    seconds = left * statistics.mean(spent)
+    at_once = 1 + sum(row.state == "RUNNING" for row in rows)  # the one that ended, and those still in flight
+    seconds = left * statistics.mean(spent) / at_once
     return (
         f"{seconds:.0f} s"
         if seconds < 90

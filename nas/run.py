@@ -1,13 +1,10 @@
-"""A search from its settings: everything is checked and opened here, then handed to `nas.search`."""
+"""A search from its settings: what was prepared is put together, run, confirmed and written down."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,197 +12,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from candidates import Architecture
-from candidates.errors import InputError, RunError
-from candidates.files import check_folder, expanded
+from candidates.errors import RunError
+from candidates.files import check_folder
 from nas.confirmation import Confirmation
-from nas.evaluation import Evaluation, Evaluator, Measured, Train
+from nas.evaluation import Evaluation, Evaluator, Train
 from nas.heartbeat import Heartbeat
 from nas.joining import agree
-from nas.latency_source import predicting, predictor_for
+from nas.prepared import ZERO_COST, Prepared, is_host, limited_view, limits_of
 from nas.progress import telling
 from nas.reward import reward
 from nas.run_folder import RunFolder, check_free, create, open_run
 from nas.samplers import priors
 from nas.samplers.encoding import Prior
 from nas.samplers.halting import epochs_saved, rule_of
-from nas.samplers.limits import LimitedView, Limits
 from nas.samplers.recommend import estimated_accuracies
-from nas.samplers.view import FactorizedView, View
+from nas.samplers.view import View
 from nas.search import Progress, Search, Workers
 from nas.settings import SearchSettings
 from nas.stopping import Stop
-from nas.storage import opened, server_place
 from nas.study import close, open_study, take_up_lost
-from nas.targets import latencies_of, on_all
+from nas.targets import latencies_of
 from nas.trials import Row
 from nas.workers.inline import Inline
 from nas.workers.making import on_gpus, training_on, workers_of
-from nas.workers.training import ProxyTraining
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.samplers import BaseSampler
 
     from latency.device import Device
-    from latency.predictor import Predictor
-    from nas.proxy import Proxy
-    from search_space import FactorizedSpace, Point
-
-CPU_SAMPLES = 4_000  # images that a proxy trains on where there is no GPU, unless the user says otherwise
-ZERO_COST = "zero-cost"  # scores at initialisation, in place of an earlier run
-TRIED = 5  # random architectures that show what the target means on a device
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A search's parts, all of them checked."""
-
-    settings: SearchSettings
-    space: FactorizedSpace
-    space_yaml: str
-    devices: tuple[Device, ...]
-    proxy: Proxy
-    training: ProxyTraining
-    predictors: tuple[Predictor | None, ...]
-    notes: tuple[str, ...]
-
-    def deploy(self, base: Architecture) -> Architecture:
-        """`base` as it is deployed and measured."""
-        data = self.proxy.data
-        return base.for_input(self.settings.resolution, data.channels, self.settings.classes or data.classes)
-
-    @property
-    def device(self) -> Device:
-        """The main device."""
-        return self.devices[0]
-
-    def latency(self, arch: Architecture, idle: Callable[[], None]) -> Measured:
-        """The latency while searching: predicted where there is a predictor that knows its ground.
-
-        Before this machine's CPU is measured, `idle` waits until nothing is trained on it.
-        """
-        ways = []
-        for device, known in zip(self.devices, self.predictors, strict=True):
-            measured = partial(self.measure_on, device, idle=idle)
-            ways.append(measured if known is None else predicting(known, measured))
-        return on_all(self.settings.devices, ways, arch)
-
-    def measure_at_length(self, arch: Architecture) -> Any:
-        """Three invocations, once more where they are not valid: what is reported."""
-        measured = self.measure(arch, blocks=3)
-        return measured if measured.valid else self.measure(arch, blocks=3)
-
-    def measure(self, arch: Architecture, blocks: int = 1, idle: Callable[[], None] = lambda: None) -> Any:
-        """A measurement on every device: one short block while searching."""
-        ways = [partial(self.measure_on, device, blocks=blocks, idle=idle) for device in self.devices]
-        return on_all(self.settings.devices, ways, arch)
-
-    def measure_on(
-        self,
-        device: Device,
-        arch: Architecture,
-        blocks: int = 1,
-        idle: Callable[[], None] = lambda: None,
-    ) -> Any:
-        """A measurement on one device."""
-        import latency
-
-        if is_host(device) and not self.settings.measure_cores:
-            idle()
-        return latency.measure(arch, device, self.settings.threads, blocks=blocks)
-
-
-def prepare(settings: SearchSettings, space_yaml: str | None = None) -> Prepared:
-    """Open the space, the device and the data; an InputError for whatever is wrong with them."""
-    from latency.registry import AUTO, automatic, resolve
-    from search_space import parse_space, space_text
-
-    text = space_yaml if space_yaml is not None else space_text(settings.space)
-    space = parse_space(text, settings.space)
-    notes = []
-    name = settings.device
-    if name == AUTO:
-        name, why = automatic()
-        notes.append(why)
-    devices = (resolve(name), *(resolve(other) for other in settings.also))
-    _check_apart(devices)
-    if settings.data != "digits":
-        settings = replace(settings, data=absolute(settings.data))
-    settings = replace(settings, device=name)
-    if settings.warm_start not in (None, ZERO_COST):
-        settings = replace(settings, warm_start=absolute(str(settings.warm_start)))
-        open_run(Path(str(settings.warm_start)))
-    predictors = tuple(predictor_for(device, settings.threads, settings.latency) for device in devices)
-    for device, predictor in zip(devices, predictors, strict=True):
-        if predictor is not None:
-            spread = f"{100 * predictor.spread:.1f} % on held-out architectures"
-            notes.append(
-                f"latencies on {device.name} are predicted while searching ({predictor.samples} samples, {spread}), "
-                "the front's measured"
-            )
-    if settings.storage is not None:
-        opened(server_place(settings.storage, settings.study)).engine.dispose()
-    training, settings = _training(settings)
-    proxy = training.proxy()
-    prepared = Prepared(settings, space, text, devices, proxy, training, predictors, tuple(notes))
-    _check_agrees(space, settings)
-    base = space.decode({choice.name: choice.values[0] for choice in space.choices})
-    prepared.deploy(base), proxy.architecture(base)
-    limited_view(prepared).sample(np.random.default_rng(settings.seed))  # some point is within the limits
-    return prepared
-
-
-def _check_apart(devices: Sequence[Device]) -> None:
-    """Two names of one device would count it twice."""
-    seen: dict[tuple[str, str], Device] = {}
-    for device in devices:
-        key = (device.name, device.fingerprint())
-        if key in seen:
-            raise InputError(f"two targets are for the same device, {device.name}; expected each device once")
-        seen[key] = device
-
-
-def _check_agrees(space: FactorizedSpace, settings: SearchSettings) -> None:
-    """A space that names an input size or classes means them; they are not overruled in silence."""
-    for name in ("resolution", "classes"):
-        wanted = space.settings.get(name)
-        if wanted is not None and wanted != getattr(settings, name):
-            raise InputError(
-                f"the space {space.name} sets {name} {wanted}, but the search would use "
-                f"{getattr(settings, name)}; give --{name} {wanted}, or leave it out of the space"
-            )
-
-
-def absolute(data: str) -> str:
-    """The path `data` as a run keeps it."""
-    return os.path.realpath(expanded("data", data))
-
-
-def is_host(device: Device) -> bool:
-    """Whether a device is this machine's CPU."""
-    from latency.host import HostDevice
-
-    return isinstance(device, HostDevice)
-
-
-def _training(settings: SearchSettings) -> tuple[ProxyTraining, SearchSettings]:
-    """The proxy, and the settings with what it decided: a resume then trains the same one, on any machine."""
-    from nas.training import pick_device
-
-    samples = settings.proxy_samples
-    if samples is None and pick_device().type == "cpu":
-        samples = CPU_SAMPLES
-    training = ProxyTraining(settings.data, settings.proxy_resolution, samples, settings.epochs)
-    data = training.proxy().data
-    if settings.classes is not None and settings.classes < data.classes:
-        raise InputError(f"--classes is {settings.classes}, but {data.name} has {data.classes} classes")
-    decided = replace(
-        settings,
-        proxy_samples=samples or max(data.classes, len(data.train)),
-        proxy_resolution=data.size,
-        classes=settings.classes or data.classes,
-    )
-    return training, decided
+    from search_space import Point
 
 
 def new_run(prepared: Prepared, out: Path) -> RunFolder:
@@ -213,18 +49,6 @@ def new_run(prepared: Prepared, out: Path) -> RunFolder:
     main, *others = [_record(device) for device in prepared.devices]
     record = {**main, "also": others} if others else main
     return create(out, prepared.settings, prepared.space_yaml, record)
-
-
-def check_devices(prepared: Prepared, folder: RunFolder) -> None:
-    """Latencies of two devices called the same have no place in one run."""
-    record = folder.record.get("device", {})
-    for before, device in zip([record, *record.get("also", [])], prepared.devices, strict=False):
-        now = device.fingerprint()
-        if before.get("fingerprint", now) != now:
-            raise InputError(
-                f"the run was measured on another device called {before.get('name')} (fingerprint "
-                f"{before['fingerprint']}, here {now}); go on with it there, or start a new run"
-            )
 
 
 def _record(device: Device) -> dict[str, str]:
@@ -374,30 +198,6 @@ def patient(prepared: Prepared, workers: Workers) -> bool:
     return measuring and workers.count > 1 and not settings.measure_cores and not on_gpus(settings)
 
 
-def limits_of(settings: SearchSettings) -> Limits:
-    """The limits, besides latency, that candidates are held to."""
-    return Limits(
-        settings.max_parameters, settings.max_multiply_adds, settings.max_size_mb, settings.max_memory_mb
-    )
-
-
-def limited_view(prepared: Prepared) -> View:
-    """The space as the samplers see it: only what is within the limits, where there are any."""
-    view = FactorizedView(prepared.space)
-    limits = limits_of(prepared.settings)
-    if limits == Limits():
-        return view
-    known: dict[Hashable, bool] = {}
-
-    def allowed(point: Point) -> bool:
-        key = view.identity(point)
-        if key not in known:
-            known[key] = not limits.broken(prepared.deploy(prepared.space.decode(point)))
-        return known[key]
-
-    return LimitedView(view, allowed)
-
-
 def _prior(prepared: Prepared, view: View) -> Prior | None:
     """What is believed before the first trial: from an earlier run, or from zero-cost scores."""
     start = prepared.settings.warm_start
@@ -463,32 +263,3 @@ def _recommend(work: Search, sampler: BaseSampler, rows: list[Row]) -> None:
     if rated:
         _, row = max(rated, key=lambda pair: pair[0])
         work.study.set_user_attr("recommended", {"id": row.id, "accuracy": estimates[row.number]})
-
-
-def target_notes(prepared: Prepared) -> list[str]:
-    """A sentence for each device whose target does not bind, or lies below everything."""
-    pairs = zip(prepared.devices, prepared.settings.targets.ms, strict=True)
-    notes = [_target_note(prepared, device, target) for device, target in pairs]
-    return [note for note in notes if note]
-
-
-def _target_note(prepared: Prepared, device: Device, target: float) -> str | None:
-    rng = np.random.default_rng(prepared.settings.seed)
-    space = prepared.space
-    times = []
-    for _ in range(TRIED):
-        arch = prepared.deploy(space.decode(space.sample(rng)))
-        times.append(prepared.measure_on(device, arch).latency_ms)
-    fastest, slowest, middle = min(times), max(times), sorted(times)[len(times) // 2]
-    suggested = f"{float(f'{middle:.2g}'):g}"
-    where = f"{TRIED} random architectures take {fastest:.3g} to {slowest:.3g} ms on {device.name}"
-    if slowest < target / 2:
-        return (
-            f"the target of {target:g} ms does not bind: {where}, so accuracy alone will nearly decide; "
-            f"for a trade-off try --target-ms {suggested}, or --device with the phone you ship on"
-        )
-    if fastest > target * prepared.settings.max_latency_factor:
-        return (
-            f"the target of {target:g} ms is far below what was tried: {where}; try --target-ms {suggested}"
-        )
-    return None

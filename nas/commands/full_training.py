@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nas.run import Prepared
+    from nas.prepared import Prepared
     from nas.run_folder import RunFolder
     from nas.trainer.recipe import Recipe
     from nas.trials import Row

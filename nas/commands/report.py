@@ -78,8 +78,8 @@ def _add_baselines(path: Path) -> None:
     from candidates.errors import InputError
     from nas import cpu
     from nas.baselines import compare_with_known
+    from nas.prepared import check_devices, prepare
     from nas.report.run_data import read_run
-    from nas.run import check_devices, prepare
 
     best = read_run(path).best
     if best is None:

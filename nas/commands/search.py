@@ -17,7 +17,7 @@ from nas.commands.app import examples, new_app, run, was_given
 
 if TYPE_CHECKING:
     from nas.commands.full_training import FullTraining
-    from nas.run import Prepared
+    from nas.prepared import Prepared
     from nas.run_folder import RunFolder
     from nas.trials import Row
 
@@ -255,7 +255,8 @@ def _targets(texts: list[str], given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _start(values: dict[str, Any], out: Path, show: _Showing) -> int:
-    from nas.run import check_out, new_run, prepare, target_notes
+    from nas.prepared import prepare, target_notes
+    from nas.run import check_out, new_run
     from nas.settings import SearchSettings
 
     settings = SearchSettings(**_without_password(values))
@@ -271,7 +272,7 @@ def _start(values: dict[str, Any], out: Path, show: _Showing) -> int:
 
 
 def _go_on(path: Path, given: Mapping[str, Any], show: _Showing) -> int:
-    from nas.run import check_devices, prepare
+    from nas.prepared import check_devices, prepare
     from nas.run_folder import open_run
 
     folder = open_run(path)
@@ -285,11 +286,14 @@ def _go_on(path: Path, given: Mapping[str, Any], show: _Showing) -> int:
 
 def _comparable(given: Mapping[str, Any]) -> dict[str, Any]:
     """The given options as a run keeps them: absolute paths, the device that `auto` found."""
-    from nas.run import ZERO_COST, absolute
+    from nas.prepared import ZERO_COST, absolute
 
     values = dict(given)
     if values.get("device") == "auto":
         values.pop("device")
+    if "storage" in values:
+        values = _without_password({"study": "search", **values})
+        values = {name: value for name, value in values.items() if name in given}
     if "data" in values and values["data"] != "digits":
         values["data"] = absolute(values["data"])
     if values.get("warm_start") not in (None, ZERO_COST):

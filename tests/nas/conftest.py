@@ -11,7 +11,8 @@ import pytest
 
 from candidates import Architecture
 from nas.evaluation import Evaluator
-from nas.run import limits_of, too_slow
+from nas.prepared import limits_of
+from nas.run import too_slow
 from nas.run_folder import RunFolder, create
 from nas.samplers import make
 from nas.samplers.halting import rule_of

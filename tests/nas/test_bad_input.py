@@ -672,9 +672,10 @@ class FakeMeasurement(SimpleNamespace):
 @pytest.fixture
 def quick(monkeypatch):
     """Searches without measuring and training."""
-    monkeypatch.setattr("nas.run.target_notes", lambda prepared: [])
+    monkeypatch.setattr("nas.prepared.target_notes", lambda prepared: [])
     monkeypatch.setattr(
-        "nas.run.Prepared.measure", lambda self, arch, blocks=1: FakeMeasurement(latency_ms=1.0, valid=True)
+        "nas.prepared.Prepared.measure",
+        lambda self, arch, blocks=1: FakeMeasurement(latency_ms=1.0, valid=True),
     )
     monkeypatch.setattr(
         "nas.proxy.Proxy.train",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -136,6 +137,32 @@ def test_going_on_takes_the_stored_settings_and_refuses_others_by_name(finished:
     assert refused.returncode == 2
     assert "--seed is 9, but the run was started with 0" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
+
+
+def test_how_a_run_stands_is_told(finished: tuple[Path, str]) -> None:
+    out, _ = finished
+    found = run("search", "--status", "--resume", str(out))
+    assert found.returncode == 0, found.stderr
+    assert "3 COMPLETE" in found.stdout
+    assert json.loads((out / "best.json").read_text())["id"] in found.stdout
+    neither = run("search", "--status")
+    assert neither.returncode == 2
+    assert "--status needs --storage URL" in neither.stderr
+
+
+def test_workers_and_cores_set_aside_make_the_same_kind_of_run(quick: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    options = ["--workers", "2", "--trials", "3", "--confirm", "1"]
+    found = run("search", *quick, *options, "--out", str(out))
+    assert found.returncode == 0, found.stderr
+    table = (out / "trials.csv").read_text()
+    assert table.count("COMPLETE") == 3
+    # A resume may have other workers: here one, with a core for measuring where there are two.
+    cores = ["--measure-cores", "1"] if len(os.sched_getaffinity(0)) > 1 else []
+    again = run("search", "--resume", str(out), "--trials", "4", "--workers", "1", *cores)
+    assert again.returncode == 0, again.stderr
+    assert (out / "trials.csv").read_text().count("COMPLETE") == 4
+    assert (out / "trials.csv").read_text().startswith(table.partition("\n")[0])
 
 
 def test_two_runtimes_have_a_target_each(quick: list[str], tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from candidates import InputError
-from nas.run import ZERO_COST, limited_view, prepare, search
+from nas.prepared import ZERO_COST, limited_view, prepare
+from nas.run import search
 from nas.run_folder import create
 from nas.settings import SearchSettings
 from nas.stopping import Stop
