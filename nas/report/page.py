@@ -16,7 +16,7 @@ from nas.progress import milliseconds, outcome, percent, times
 from nas.report import charts
 from nas.report.drawing import draw, scale_of
 from nas.report.importance import stories
-from nas.report.palette import DARK, LIGHT, style
+from nas.report.palette import DARK, LIGHT, on_paper, style
 from nas.report.run_data import RunData, RunReader, read_run
 from nas.report.script import vega_script
 from nas.report.trial_table import COLUMNS, trial_rows
@@ -129,6 +129,7 @@ def environment() -> Environment:
     found.filters |= {"block_words": block_words, "script_json": lambda value: Markup(script_json(value))}
     # The package's own texts are not escaped: they are style sheet and scripts.
     found.globals |= {"light": Markup(style(LIGHT)), "dark": Markup(style(DARK))}
+    found.globals |= {"on_paper": Markup(on_paper())}
     found.globals |= {"themes": {"light": LIGHT, "dark": DARK}, "vega": Markup(vega_script())}
     return found
 

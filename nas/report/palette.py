@@ -50,6 +50,16 @@ def style(theme: dict[str, str]) -> str:
     return " ".join(f"--{name}: {colour};" for name, colour in theme.items())
 
 
+def on_paper() -> str:
+    """Rules that give a chart drawn in the dark theme the light one's colours, for printing."""
+    changed = {dark: LIGHT[name] for name, dark in DARK.items() if dark != LIGHT[name]}
+    return " ".join(
+        f'.chart [{what}="{dark}"] {{ {what}: {light}; }}'
+        for dark, light in changed.items()
+        for what in ("fill", "stroke")
+    )
+
+
 def coloured(chart: dict[str, Any], theme: dict[str, str] = LIGHT) -> dict[str, Any]:
     """A chart with `@name` replaced by the theme's colours."""
     text = json.dumps(chart)

@@ -131,6 +131,17 @@ def test_the_report_is_written_again(finished: tuple[Path, str]) -> None:
     assert "Accuracy over latency" in (out / "report.html").read_text()
 
 
+def test_the_baselines_are_trained_afterwards(finished: tuple[Path, str]) -> None:
+    out, _ = finished
+    found = run("report", str(out), "--baselines", "--no-pictures")
+    assert found.returncode == 0, found.stderr
+    assert "training mobilenet-v2 with the proxy" in found.stderr
+    assert "measuring" not in found.stderr  # the search has measured them
+    known = json.loads((out / "baselines.json").read_text())["baselines"]
+    assert all(0 < one["accuracy"] <= 1 for one in known)
+    assert " accurate (" in (out / "report.html").read_text()
+
+
 def test_going_on_takes_the_stored_settings_and_refuses_others_by_name(finished: tuple[Path, str]) -> None:
     out, _ = finished
     refused = run("search", "--resume", str(out), "--trials", "4", "--seed", "9")

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.made_up_run import made_up_run
 from nas.report import write_comparison
+from nas.report.palette import DARK, LIGHT
 from tests.nas.conftest import SPACE
 from tests.nas.report.browser import chromium, requests, required, show, violations
 
@@ -145,6 +146,22 @@ def test_the_filter_leaves_what_it_names(opened: Any, made_up: Path) -> None:
     assert link == (made_up / "candidates" / f"{id}.json").as_uri()
 
 
-def test_it_prints(opened: Any) -> None:
-    printed = opened.execute_cdp_cmd("Page.printToPDF", {})["data"]
+def test_it_prints_in_light_colours(driver: Any, page: Path) -> None:
+    show(driver, page, dark=True)
+    colour = (
+        "return getComputedStyle(document.querySelector('[data-chart=front] .role-axis-label text')).fill"
+    )
+    theme = [{"name": "prefers-color-scheme", "value": "dark"}]
+    found = []
+    for media in ("screen", "print"):
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": theme})
+        found.append(driver.execute_script(colour))
+    assert found == [rgb(DARK["soft"]), rgb(LIGHT["soft"])]
+    printed = driver.execute_cdp_cmd("Page.printToPDF", {})["data"]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     assert len(printed) > 20_000
+
+
+def rgb(colour: str) -> str:
+    """A colour as a browser tells it."""
+    return f"rgb({', '.join(str(int(colour[at : at + 2], 16)) for at in (1, 3, 5))})"
