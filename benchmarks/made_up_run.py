@@ -49,7 +49,7 @@ def made_up_run(
     points = [space.sample(rng) for _ in range(trials)]
     archs = [space.decode(point).for_input(settings.resolution, 3, 10) for point in points]
     ended = [_evaluated(arch, rng, settings) for arch in archs]
-    _insert(folder.database, {choice.name: choice.values for choice in space.choices}, points, ended)
+    _insert(folder.path / "study.db", {choice.name: choice.values for choice in space.choices}, points, ended)
     study = open_study(folder.database, None, settings.objective, create=False)
     rows = study_rows(study, settings)
     best = best_of(rows, settings.targets)

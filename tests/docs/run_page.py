@@ -63,6 +63,10 @@ def _command(line: str, snippet: Snippet, where: str) -> None:
         return
     _done.add(line)
     arguments = _short(words[1:]) if words[0] == "nas-search" else words[1:]
+    if words[0] == "nas-train" and "--epochs" in arguments:
+        arguments[arguments.index("--epochs") + 1] = "1"
+    if "--train-best" in arguments:
+        arguments += ["--train-epochs", "1"]
     code = status(app, words[0], arguments)
     assert code == 0, f"{where}: {line!r} ended with {code}"
 

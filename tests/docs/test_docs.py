@@ -104,11 +104,13 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     home, work = tmp_path / "home", tmp_path / "work"
     for kind, grey in (("cats", 40), ("dogs", 200)):
-        folder = home / "photos" / "train" / kind
-        folder.mkdir(parents=True)
-        for number in range(20):
-            Image.new("RGB", (16, 16), (grey, grey, 10 * number)).save(folder / f"{number}.png")
+        for split, count in (("train", 20), ("val", 60)):  # int8 is checked on a hundred images
+            folder = home / "photos" / split / kind
+            folder.mkdir(parents=True)
+            for number in range(count):
+                Image.new("RGB", (16, 16), (grey, grey, 4 * number)).save(folder / f"{number}.png")
     work.mkdir()
+    Image.new("RGB", (16, 16), (40, 40, 40)).save(work / "photo.jpg")
     for number, name in enumerate(("photos", "first", "second", "cifar")):
         made_up_run(work / "runs" / name, 12, seed=number, space_yaml=SPACE, resolution=64)
     (work / "little.yaml").write_text(SPACE)

@@ -295,7 +295,7 @@ def test_reports_of_what_is_no_run(refused, run_folder, tmp_path):
     refused("run folder '~nobody-here' cannot be a path", "nas-report", "~nobody-here")
     refused("study.db does not exist: the run has no study", "nas-report", run_folder.path)
     refused("Missing argument", "nas-report")
-    run_folder.database.write_bytes(b"no database, but long enough to be looked at. " * 30)
+    (run_folder.path / "study.db").write_bytes(b"no database, but long enough to be looked at. " * 30)
     refused(
         "study.db cannot be read as an Optuna study: DatabaseError: file is not",
         "nas-report",

@@ -163,7 +163,7 @@ def test_how_a_run_stands_is_told(finished: tuple[Path, str]) -> None:
 
 def test_workers_and_cores_set_aside_make_the_same_kind_of_run(quick: list[str], tmp_path: Path) -> None:
     out = tmp_path / "run"
-    options = ["--workers", "2", "--trials", "3", "--confirm", "1"]
+    options = ["--workers", "2", "--trials", "3", "--confirm", "0"]
     found = run("search", *quick, *options, "--out", str(out))
     assert found.returncode == 0, found.stderr
     table = (out / "trials.csv").read_text()
@@ -178,7 +178,7 @@ def test_workers_and_cores_set_aside_make_the_same_kind_of_run(quick: list[str],
 
 def test_two_runtimes_have_a_target_each(quick: list[str], tmp_path: Path) -> None:
     out = tmp_path / "both"
-    options = [*quick[4:], "--trials", "2", "--confirm", "0", "--out", str(out)]
+    options = [*quick[4:], "--trials", "1", "--confirm", "0", "--out", str(out)]
     targets = ["--target", "cpu=1", "--target", "cpu:litert=2"]
     found = run("search", *targets, *options)
     assert found.returncode == 0, found.stderr
