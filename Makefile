@@ -10,7 +10,7 @@ search: $(VENV)/.base
 	$(BIN)/nas-search --target-ms 78
 
 test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos

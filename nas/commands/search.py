@@ -55,7 +55,9 @@ GROUPS = {
     "The deployed network": ("space", "resolution", "classes", "max_parameters", "max_multiply_adds", "max_size_mb", "max_memory_mb"),
     "The search": ("trials", "sampler", "pruner", "warm_start", "latency", "max_latency_factor", "confirm", "baselines", "seed"),
     "The proxy": ("epochs", "proxy_resolution", "proxy_samples"),
-    "The run": ("out", "resume", "as_json", "quiet", "plain"),
+    "Workers": ("workers", "measure_cores", "gpus", "per_gpu", "ray", "storage", "study", "retries", "trial_timeout"),
+    "The best in full": ("train_best", "train_recipe", "train_epochs"),
+    "The run": ("out", "resume", "status", "as_json", "quiet", "plain"),
 }  # fmt: skip
 
 
