@@ -45,9 +45,9 @@ class Layered:
         @property
         def name(self) -> str | None: ...
 
-    def to_json(self) -> str:
-        """One JSON document, from which the same network can be read."""
-        raise NotImplementedError
+        def to_json(self) -> str:
+            """One JSON document, from which the same network can be read."""
+            ...
 
     def spec(self) -> dict[str, Any]:
         """The plain description that `candidates.network` builds from: padding, BN epsilon and layers."""

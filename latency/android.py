@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from shlex import quote
@@ -22,6 +21,7 @@ from latency.invocation import Invocation, checked, combine, run_benchmark_model
 from latency.measurement import Measurement
 from latency.model import Model
 from latency.profiling import NodeTime
+from latency.recording import record
 from latency.runners import BENCHMARK, Tool, check_target, find_tool, how_to_get
 from latency.settings import Settings
 from latency.summary import objections
@@ -246,34 +246,20 @@ class AndroidDevice:
         reasons = objections(summary.cv, summary.drift, summary.count, settings.min_runs)
         reasons += sensors.objections(before, after) + [note for i in found for note in i.objections]
         properties = self.properties
-        return Measurement(
-            model=model.name,
-            latency_ms=summary.latency_ms,
-            p5_ms=summary.p5_ms,
-            p95_ms=summary.p95_ms,
-            cv=summary.cv,
-            count=summary.count,
-            threads=settings.threads,
-            device=self.name,
-            runtime="onnxruntime" if form == "onnx" else "litert",
-            runtime_version=found[0].version or self.runtime(form)[1],
-            valid=not reasons,
-            reasons=tuple(dict.fromkeys(reasons)),
-            interval_ms=summary.interval_ms,
+        runtime = ("onnxruntime" if form == "onnx" else "litert", found[0].version or self.runtime(form)[1])
+        return record(
+            self,
+            model,
+            settings,
+            summary,
+            runtime,
+            reasons,
             blocks=len(found),
-            block_medians_ms=summary.block_medians_ms,
             warmup=sum(i.warmup for i in found),
-            raw_ms=summary.raw_ms,
             reference=REFERENCE if references else None,
-            reference_ms=summary.reference_ms,
-            drift=summary.drift,
             load_ms=found[0].init_ms,
             peak_memory_mb=max((i.peak_memory_mb for i in found if i.peak_memory_mb), default=None),
             cpu=properties["ro.soc.model"] or properties["machine"],
-            digest=model.digest(),
-            fingerprint=self.fingerprint(),
-            resolution=model.resolution,
-            measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=seconds,
             conditions={
                 "serial": self._transport.serial,

@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from candidates import Architecture, InputError
@@ -15,6 +14,7 @@ from latency.bursts import Inference, block
 from latency.device import alone
 from latency.measurement import Measurement
 from latency.model import Model
+from latency.recording import record
 from latency.settings import Settings
 from latency.summary import median, objections, summarise
 
@@ -61,32 +61,17 @@ class GpuDevice:
                 blocks.append(block(infer, None, share, seconds))
         summary = summarise([b.bursts for b in blocks], None)
         reasons = objections(summary.cv, summary.drift, summary.count, settings.min_runs)
-        name, version = self.runtime("")
-        return Measurement(
-            model=model.name,
-            latency_ms=summary.latency_ms,
-            p5_ms=summary.p5_ms,
-            p95_ms=summary.p95_ms,
-            cv=summary.cv,
-            count=summary.count,
-            threads=settings.threads,
-            device=self.name,
-            runtime=name,
-            runtime_version=version,
-            valid=not reasons,
-            reasons=tuple(reasons),
-            interval_ms=summary.interval_ms,
-            batch=settings.batch,
+        return record(
+            self,
+            model,
+            settings,
+            summary,
+            self.runtime(""),
+            reasons,
             blocks=len(blocks),
-            block_medians_ms=summary.block_medians_ms,
             warmup=sum(b.warmup for b in blocks),
-            raw_ms=summary.raw_ms,
             load_ms=median(loads),
             cpu=self._hardware(),
-            digest=model.digest(),
-            fingerprint=self.fingerprint(),
-            resolution=model.resolution,
-            measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=time.perf_counter() - start,
             conditions={"precision": "float32", "memory_format": "channels_last"},
         )

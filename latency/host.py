@@ -6,7 +6,6 @@ import gc
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
 
 from candidates import Architecture
 from latency import machine
@@ -15,6 +14,7 @@ from latency.device import alone
 from latency.measurement import Measurement
 from latency.model import Model
 from latency.profiling import operation_times
+from latency.recording import record
 from latency.runtimes import Runtime
 from latency.settings import Settings
 from latency.summary import Summary, median, objections, summarise
@@ -71,35 +71,19 @@ class HostDevice:
         cpu_share = min(b.cpu_share for b in blocks) if settings.threads == 1 else None
         reasons = objections(summary.cv, summary.drift, summary.count, settings.min_runs)
         reasons += _company(cpu_share, others)
-        return Measurement(
-            model=model.name,
-            latency_ms=summary.latency_ms,
-            p5_ms=summary.p5_ms,
-            p95_ms=summary.p95_ms,
-            cv=summary.cv,
-            count=summary.count,
-            threads=settings.threads,
-            device=self.name,
-            runtime=self._runtime.name,
-            runtime_version=self._runtime.version(),
-            valid=not reasons,
-            reasons=tuple(reasons),
-            interval_ms=summary.interval_ms,
-            batch=settings.batch,
+        return record(
+            self,
+            model,
+            settings,
+            summary,
+            (self._runtime.name, self._runtime.version()),
+            reasons,
             blocks=len(blocks),
-            block_medians_ms=summary.block_medians_ms,
             warmup=sum(b.warmup for b in blocks),
-            raw_ms=summary.raw_ms,
             reference=REFERENCE if reference else None,
-            reference_ms=summary.reference_ms,
-            drift=summary.drift,
             load_ms=median(loads),
             peak_memory_mb=None if before is None or peak is None else max(0.0, (peak - before) / 1024),
             cpu=machine.cpu_model(),
-            digest=model.digest(),
-            fingerprint=self.fingerprint(),
-            resolution=model.resolution,
-            measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=seconds,
             conditions={"cpu_share": cpu_share, "others_load": others},
         )

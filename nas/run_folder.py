@@ -6,8 +6,8 @@ import csv
 import io
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import Any
 from candidates import checks
 from candidates.errors import InputError
 from candidates.files import expanded, made_folders, read_text, write_text
+from nas import folders
+from nas.folders import held
 from nas.settings import SearchSettings
 from nas.storage import Place, file_place, server_place
 from nas.trials import Row, best_of, candidate_of, ranked
@@ -95,27 +97,14 @@ class RunFolder:
                 candidate = replace(candidate, warning=warning)
             candidate.save(self.path / "best.json")
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder; raises InputError where another search holds it. Freed when the process ends."""
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise InputError(f"{self.path} is in use by another search; wait for it or stop it") from None
-        try:
-            yield
-        finally:
-            lock.release()
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the folder; raises InputError where another search holds it."""
+        return held(self.path, "search")
 
 
 def check_free(path: Path) -> None:
     """Raise InputError unless a new run can be put at `path`."""
-    if path.exists() and (not path.is_dir() or any(f.name != ".lock" for f in path.iterdir())):
-        hint = f"go on with it by --resume {path}" if (path / "run.json").exists() else "choose another --out"
-        raise InputError(f"{path} exists already; {hint}")
+    folders.check_free(path, "run.json", "--resume")
 
 
 def create(path: Path, settings: SearchSettings, space: str, device: Mapping[str, Any]) -> RunFolder:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from candidates import Architecture
-from candidates.errors import RunError
 from nas.evaluation import Evaluation, Evaluator, Measured
+from nas.hopeless import check_hopeless
 from nas.run_folder import RunFolder
 from nas.samplers.halting import Rule
 from nas.samplers.history import WORST
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from nas.samplers.limits import Limits
     from search_space import FactorizedSpace
 
-MOST_FAILURES = 5  # in a row; then something is wrong that the next candidate will not cure
-MOST_TOO_SLOW = 100  # in a row; then the target is out of reach
 WAITING_SECONDS = 1.0  # between looks at a study that others are finishing
 WRITING_SHARE = 0.05  # of the time goes into the run folder's files at most
 
@@ -327,7 +325,7 @@ class Search:
         self._write(rows)
         self.progress.trial(row, rows)
         self.after_trial(rows)
-        _check_hopeless([row for row in rows if row.state != "RUNNING"])
+        check_hopeless([row for row in rows if row.state != "RUNNING"])
         return rows
 
     def _write(self, rows: list[Row]) -> None:
@@ -392,22 +390,3 @@ def _is_known(row: Row) -> bool:
 
 def _completed(rows: list[Row]) -> int:
     return sum(row.state == "COMPLETE" for row in rows)
-
-
-def _check_hopeless(rows: list[Row]) -> None:
-    last = rows[-MOST_FAILURES:]
-    if len(last) == MOST_FAILURES and all(row.failed_because for row in last):
-        raise RunError(
-            f"the last {MOST_FAILURES} candidates failed; the last one because: {last[-1].failed_because}"
-        )
-    last = rows[-MOST_TOO_SLOW:]
-    if len(last) < MOST_TOO_SLOW:
-        return
-    if all(row.over_limit for row in last):
-        raise RunError(f"the last {MOST_TOO_SLOW} candidates were over a limit: {last[-1].over_limit}")
-    if all(row.too_slow or row.over_limit for row in last):
-        fastest = min(row.latency_ms for row in last if row.latency_ms is not None)
-        raise RunError(
-            f"the last {MOST_TOO_SLOW} candidates were too slow to train, the fastest at {fastest:.2f} ms; "
-            "raise --target-ms or --max-latency-factor, or lower --resolution"
-        )

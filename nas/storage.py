@@ -138,7 +138,7 @@ def _server(place: Place) -> RDBStorage:
 
 
 def enqueue_again(study: Study, trial: FrozenTrial) -> None:
-    """Queue the point of a trial whose process died; one that had no whole point is drawn anew."""
+    """Queue the point of a trial whose process died, or the part of it that had been asked for."""
     point = trial.system_attrs.get("fixed_params") or trial.system_attrs.get("nas:proposed") or trial.params
     if point:
         study.enqueue_trial(dict(point), user_attrs={"retry_of": trial.number})

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from nas.commands.app import examples, new_app, run, was_given
+from nas.commands.search_options import comparable, targets, without_password
+from nas.commands.search_status import say_status
 
 if TYPE_CHECKING:
     from nas.commands.full_training import FullTraining
@@ -185,9 +187,9 @@ def search(
         for name, value in context.params.items()
         if name not in _NOT_SETTINGS and was_given(context, name)
     }
-    given |= _targets(target or [], given)
+    given |= targets(target or [], given)
     if status:
-        return _say_status(storage, study, resume, as_json)
+        return say_status(storage, study, resume, as_json)
     if resume is None and "target_ms" not in given:
         raise InputError("Missing option '--target-ms'; for example --target-ms 78")
     if resume is not None and out is not None:
@@ -204,64 +206,12 @@ def search(
     return _start({**defaults, **given}, expanded("--out", out), show)
 
 
-def _without_password(values: dict[str, Any]) -> dict[str, Any]:
-    """The settings as they are kept: the storage's password stays out of files (and in the environment)."""
-    from nas.storage import server_place
-
-    if values.get("storage") is None:
-        return values
-    return {**values, "storage": server_place(values["storage"], values["study"]).url}
-
-
-def _say_status(storage: str | None, name: str, resume: Path | None, as_json: bool) -> int:
-    import json
-
-    from candidates.errors import InputError
-    from nas.joining import joined_settings
-    from nas.run_folder import open_run
-    from nas.status import status_of, words
-    from nas.storage import server_place
-    from nas.study import close, open_study
-
-    if (storage is None) == (resume is None):
-        raise InputError("--status needs --storage URL (with --study NAME) or --resume RUN, and not both")
-    if resume is not None:
-        folder = open_run(resume)
-        study = open_study(folder.database, None, folder.settings.objective, create=False)
-        settings = folder.settings
-    else:
-        study = open_study(server_place(str(storage), name), None, "soft", create=False)
-        settings = joined_settings(study)
-    try:
-        found = status_of(study, settings)
-    finally:
-        close(study)
-    print(json.dumps(found, indent=2) if as_json else words(found))
-    return 0
-
-
-def _targets(texts: list[str], given: Mapping[str, Any]) -> dict[str, Any]:
-    """`--target` as the settings that it stands for."""
-    from candidates.errors import InputError
-    from nas.targets import parse_targets
-
-    if not texts:
-        return {}
-    for name in ("target_ms", "device"):
-        if name in given:
-            raise InputError(
-                f"--target and --{name.replace('_', '-')} exclude each other; give --target DEVICE=MILLISECONDS"
-            )
-    (device, target_ms), *others = parse_targets(texts).items()
-    return {"device": device, "target_ms": target_ms, "also": dict(others)}
-
-
 def _start(values: dict[str, Any], out: Path, show: _Showing) -> int:
     from nas.prepared import prepare, target_notes
     from nas.run import check_out, new_run
     from nas.settings import SearchSettings
 
-    settings = SearchSettings(**_without_password(values))
+    settings = SearchSettings(**without_password(values))
     check_out(out)
     prepared = prepare(settings)
     for note in [*prepared.notes, *_data_notes(prepared)]:
@@ -278,29 +228,12 @@ def _go_on(path: Path, given: Mapping[str, Any], show: _Showing) -> int:
     from nas.run_folder import open_run
 
     folder = open_run(path)
-    settings = folder.settings.resumed(_comparable(given))
+    settings = folder.settings.resumed(comparable(given))
     with folder.locked():
         prepared = prepare(settings, folder.record["space_yaml"])
         check_devices(prepared, folder)
         folder = folder.with_record(settings=settings.to_dict())
         return _search(folder, prepared, show)
-
-
-def _comparable(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The given options as a run keeps them: absolute paths, the device that `auto` found."""
-    from nas.prepared import ZERO_COST, absolute
-
-    values = dict(given)
-    if values.get("device") == "auto":
-        values.pop("device")
-    if "storage" in values:
-        values = _without_password({"study": "search", **values})
-        values = {name: value for name, value in values.items() if name in given}
-    if "data" in values and values["data"] != "digits":
-        values["data"] = absolute(values["data"])
-    if values.get("warm_start") not in (None, ZERO_COST):
-        values["warm_start"] = absolute(values["warm_start"])
-    return values
 
 
 def _data_notes(prepared: Prepared) -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from candidates import preprocessing as preprocessing_file
 from candidates.errors import InputError
 from candidates.files import expanded, made_folders, read_text, write_text
 from candidates.preprocessing import Preprocessing
+from nas import folders
 from nas.candidate import Candidate
+from nas.folders import held
 from nas.trainer import recipe as recipes
 from nas.trainer.recipe import Recipe
 
@@ -62,28 +64,14 @@ class TrainingFolder:
         """What result.json holds."""
         return checks.parsed_json(str(self.path / RESULT), read_text(self.path / RESULT))
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder; raises InputError where another training holds it. Freed when the process ends."""
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise InputError(f"{self.path} is in use by another training; wait for it or stop it") from None
-        try:
-            yield
-        finally:
-            lock.release()
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the folder; raises InputError where another training holds it."""
+        return held(self.path, "training")
 
 
 def check_free(path: Path) -> None:
     """Raise InputError unless a new training can be put at `path`."""
-    if path.exists() and (not path.is_dir() or any(f.name != ".lock" for f in path.iterdir())):
-        there = (path / RECORD).exists()
-        hint = f"go on with it by nas-train --resume {path}" if there else "choose another --out"
-        raise InputError(f"{path} exists already; {hint}")
+    folders.check_free(path, RECORD, "nas-train --resume")
 
 
 def create(

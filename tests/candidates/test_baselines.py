@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 
 from candidates import Baseline, InputError, build, zoo
 from candidates.export.running import of_tflite
@@ -19,6 +18,7 @@ from candidates.onnx_writer import onnx_model
 from candidates.operations import operations
 from candidates.reading import network_from_dict
 from candidates.tflite_writer import tflite_model
+from tests.candidates.looks import trained_looking
 
 NAMES = ("enet-v2", "enet-v3", "enet-v7", "vgg-like", "resnet-like", "resnet-18-reduced")
 
@@ -28,22 +28,6 @@ def small(name: str) -> Baseline:
     arch = zoo.load(name)
     assert isinstance(arch, Baseline)
     return arch.for_input(32 if name.startswith("enet") else 12)
-
-
-def trained_looking(arch: Baseline) -> nn.Module:
-    """Statistics and slopes that folding must see."""
-    net = build(arch, seed=1)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for module in net.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = None
-                module.weight.uniform_(0.8, 1.2, generator=generator)
-                module.bias.normal_(0.0, 0.2, generator=generator)
-            elif isinstance(module, nn.PReLU):
-                module.weight.uniform_(-0.2, 0.5, generator=generator)
-        net(torch.randn(8, arch.channels_in, arch.resolution, arch.resolution, generator=generator))
-    return net.eval()
 
 
 @pytest.mark.parametrize(

@@ -7,30 +7,12 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from torch import nn
 
 from candidates import Architecture, build, zoo
 from candidates.export.onnx_file import write_onnx
 from candidates.onnx_writer import onnx_model
 from search_space import load_space
-
-
-def trained_looking(arch: Architecture) -> nn.Module:
-    """A network whose batch normalisations have the statistics of what passes through, as after training.
-
-    Arbitrary statistics would make deep networks so ill-conditioned that PyTorch in float32 is itself 1e-3
-    away from what it computes in float64.
-    """
-    net = build(arch, seed=1)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for module in net.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = None
-                module.weight.uniform_(0.8, 1.2, generator=generator)
-                module.bias.normal_(0.0, 0.2, generator=generator)
-        net(torch.randn(16, arch.channels_in, arch.resolution, arch.resolution, generator=generator))
-    return net.eval()
+from tests.candidates.looks import trained_looking
 
 
 def architectures() -> list[Architecture]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nas.heartbeat
@@ -50,7 +50,7 @@ def main(folder: str, url: str, trials: str, seconds: str, workers: str, seed: s
         sampler=sampler,
     )
     work = lab.open(settings)
-    work.evaluate = _with(work.evaluate, Slow(path / "trained", float(seconds)))
+    work.evaluate = replace(work.evaluate, train=Slow(path / "trained", float(seconds)))
     work.workers = Seats([Seat()] * int(workers)) if int(workers) else Inline()
     work.heartbeat = Heartbeat(work.study, seconds=1)
     try:
@@ -59,12 +59,6 @@ def main(folder: str, url: str, trials: str, seconds: str, workers: str, seed: s
         work.heartbeat.close()
         work.workers.shutdown(wait=False)  # type: ignore[attr-defined]
     print(f"{sum(row.state == 'COMPLETE' for row in rows)} complete", flush=True)
-
-
-def _with(evaluate, train):  # type: ignore[no-untyped-def]
-    from dataclasses import replace
-
-    return replace(evaluate, train=train)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ray
 
 from candidates import RunError, zoo
 from nas.data import load_data
@@ -22,7 +23,6 @@ from nas.workers.training import ProxyTraining
 from tests.nas.conftest import Lab
 from tests.nas.test_workers import Training
 
-ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.timeout(240)
 
 
