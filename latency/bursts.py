@@ -1,9 +1,10 @@
 """Timing on this machine: bursts of the model's runs in turn with bursts of a reference model.
 
 A shared machine's speed moves by several per cent within minutes. A reference that is timed in turn moves
-with it, and dividing it out leaves the model's own latency. In turn means bursts: single runs in turn let
-the reference evict a small model from the cache, so each burst has at least 8 runs (16 below 3 ms), the
-first of which is dropped.
+with it, and dividing it out leaves the model's own latency. In turn means bursts: each of the two evicts the
+other from the caches, and MnasNet-A1's first runs after the change (LiteRT, 5.9 ms each) took 22, 14, 11, 8, 7,
+5, 4 and 2 % longer than back to back; a 1 ms network needs four. So each burst begins with runs that are not
+counted.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from dataclasses import dataclass
 
 from latency.summary import Burst, is_steady, median
 
-BURST = 8
-SHORT_BURST = 16
-SHORT_MS = 3.0  # models below this get the longer bursts
+COUNTED = 8  # runs of a burst that count: many short bursts follow the machine better than few long ones
+SHORT_MS = 3.0  # models below this get longer ones, or the reference would take nearly all of the time
+SHORT_COUNTED_MS = 60.0  # how long those last
+MAX_COUNTED = 1000
+REFERENCE_COUNTED = 6  # of the reference, whose bursts before and after are taken together
+SETTLING = 6  # runs at most that bring a model back into the caches
+SETTLING_MS = 50.0  # which need not take longer
 MAX_WARMUP_SECONDS = 1.0
 MIN_WARMUP = 3
-BURST_MS = 30.0  # a small model's burst lasts as long, and a reference's need not take longer
-MAX_BURST = 1000
 
 Inference = Callable[[], object]
 
@@ -54,33 +57,31 @@ def warm_up(infer: Inference, max_seconds: float = MAX_WARMUP_SECONDS) -> list[f
     return times
 
 
-def burst_length(run_ms: float) -> int:
-    """Runs in a burst of a model that takes `run_ms`, the dropped one included."""
-    if run_ms >= SHORT_MS:
-        return BURST
-    return max(SHORT_BURST, min(MAX_BURST, round(BURST_MS / run_ms) + 1))
+def settling(run_ms: float) -> int:
+    """Runs at the start of a burst that are not counted, of a model that takes `run_ms`."""
+    return max(1, min(SETTLING, round(SETTLING_MS / run_ms)))
 
 
-def reference_length(run_ms: float) -> int:
-    """Runs in a burst of the reference: three at least, of which the first is dropped."""
-    return max(3, min(SHORT_BURST, round(BURST_MS / run_ms) + 1))
+def counted(run_ms: float) -> int:
+    """Runs of a burst that count, of a model that takes `run_ms`."""
+    return COUNTED if run_ms >= SHORT_MS else min(MAX_COUNTED, round(SHORT_COUNTED_MS / run_ms))
 
 
 def block(infer: Inference, reference: Inference | None, min_runs: int, min_seconds: float) -> Block:
     """Warm up, then time bursts until there are `min_runs` runs and `min_seconds` of them."""
     warm = warm_up(infer)
-    length = burst_length(median(warm[-3:]))
-    reference_runs = 0
-    if reference is not None:
-        reference_runs = reference_length(median(warm_up(reference)[-3:]))
+    run_ms = median(warm[-3:])
+    drop, length = settling(run_ms) if reference else 1, counted(run_ms)
+    time_reference: Callable[[], float | None]
+    time_reference = _timer_of(reference) if reference else lambda: None
     times: list[list[float]] = []
-    around = [_reference_ms(reference, reference_runs)]
+    around = [time_reference()]
     count, total_ms, wall, cpu = 0, 0.0, 0.0, 0.0
     while count < min_runs or total_ms < 1000.0 * min_seconds:
         wall_start, cpu_start = time.perf_counter(), time.thread_time()
-        burst = timed(infer, length)[1:]
+        burst = timed(infer, drop + length)[drop:]
         wall, cpu = wall + time.perf_counter() - wall_start, cpu + time.thread_time() - cpu_start
-        around.append(_reference_ms(reference, reference_runs))
+        around.append(time_reference())
         times.append(burst)
         count, total_ms = count + len(burst), total_ms + sum(burst)
     bursts = tuple(
@@ -90,8 +91,11 @@ def block(infer: Inference, reference: Inference | None, min_runs: int, min_seco
     return Block(bursts, len(warm), min(1.0, cpu / wall))
 
 
-def _reference_ms(reference: Inference | None, runs: int) -> float | None:
-    return None if reference is None else median(timed(reference, runs)[1:])
+def _timer_of(reference: Inference) -> Callable[[], float]:
+    """Times one burst of the reference: its median in milliseconds."""
+    run_ms = median(warm_up(reference)[-3:])
+    drop = settling(run_ms)
+    return lambda: median(timed(reference, drop + REFERENCE_COUNTED)[drop:])
 
 
 def _mean(before: float | None, after: float | None) -> float | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from candidates import InputError
 from latency.device import Device
 from latency.host import HostDevice
+from latency.pool import Pool
 from latency.runtimes import LiteRt, OnnxRuntime, Runtime
 
 HOSTS: dict[str, Callable[[], Runtime]] = {"cpu": OnnxRuntime, "cpu:litert": LiteRt}
@@ -24,10 +25,13 @@ def host(name: str) -> HostDevice:
 def resolve(name: str, runner: Path | None = None, device_timeout: float = 60.0) -> Device:
     """The device called `name`: `cpu`, `cpu:litert`, `cuda`, `cuda:1`, `auto`, or a phone by what latency.adb.attached knows.
 
+    Several phones of one kind, as in `SERIAL1,SERIAL2`, are a pool.
     `runner` and `device_timeout` are for phones; see AndroidDevice. An InputError lists what is there.
     """
     if name == AUTO:
         name, _ = automatic()
+    if "," in name:
+        return _pool(name, runner, device_timeout)
     if name in HOSTS:
         return host(name)
     if name.partition(":")[0] == "cuda":
@@ -37,6 +41,20 @@ def resolve(name: str, runner: Path | None = None, device_timeout: float = 60.0)
     if name.startswith("cpu"):
         raise InputError(f"device {name!r} is unknown; expected one of {', '.join(HOSTS)}, {AUTO} or a phone")
     return _phone(name, runner, device_timeout)
+
+
+@functools.cache
+def _pool(name: str, runner: Path | None, device_timeout: float) -> Device:
+    parts = [part.strip() for part in name.split(",")]
+    for part in parts:
+        if part in ("", AUTO) or part.startswith(("cpu", "cuda")):
+            raise InputError(f"device {name!r} has {part!r}; expected phones in a pool, by their serials")
+    by_key = {
+        member.fingerprint(): member for member in (_phone(part, runner, device_timeout) for part in parts)
+    }
+    if len(by_key) < len(parts):
+        raise InputError(f"device {name!r} names a phone twice; expected each one once")
+    return Pool(name, lambda: by_key, device_timeout)
 
 
 @functools.cache

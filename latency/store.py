@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from candidates import InputError, RunError
@@ -118,7 +119,7 @@ def measured(
     if not fresh:
         known = store.find(model, device, settings)
         if known is not None:
-            return known, True
+            return replace(known, model=model.name), True  # the same model may go by another name
     found = device.measure(model, settings)
     store.add(model, device, settings, found)
     return found, False

@@ -7,18 +7,20 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import adbd
 import pytest
 
-from candidates import Architecture, InputError, RunError
+from candidates import Architecture, InputError, RunError, zoo
 from latency import build_runner
 from latency.adb import keys
 from latency.adb.attached import attached, find
 from latency.adb.transport import TimedOut
 from latency.android import AndroidDevice
 from latency.model import model_of
+from latency.registry import resolve
 from latency.settings import Settings
 
 PROGRAM = os.environ.get("NAS_ADBD")
@@ -295,6 +297,25 @@ def test_a_phone_that_vanishes_mid_run_comes_back_directly(start, home):
     assert patient.measure(model_of(TINY), long).count >= 20
     thread.join()
     assert adbd.left_behind() == []
+
+
+def test_two_phones_are_a_pool(start, home):
+    phones = [start(adbd.Phone(PROGRAM, home)) for _ in range(2)]
+    name = ",".join(phone.serial for phone in phones)
+    pool = resolve(name)
+    archs = [TINY, zoo.load("mnasnet-small").for_input(64)]
+    with pool.opened():
+        level = pool.share(archs[:1], 1)
+        assert len(level.scales) == 2
+        with ThreadPoolExecutor(2) as threads:
+            found = list(threads.map(lambda arch: pool.measure(model_of(arch), QUICK), archs))
+    assert {m.conditions["serial"] for m in found} == {phone.serial for phone in phones}
+    for m in found:
+        about = m.conditions["pool"]
+        assert m.latency_ms == pytest.approx(about["as_measured_ms"] / level.scales[about["member"]])
+    assert adbd.left_behind() == []
+    with pytest.raises(InputError, match="names a phone twice"):
+        resolve(f"{phones[0].serial},{phones[0].serial}")
 
 
 PHONE_TOOLS = {

@@ -101,20 +101,38 @@ def test_warm_up_ends_in_time_when_it_never_settles(monkeypatch):
     assert infer.now < 1.2e9
 
 
-def test_the_first_run_of_each_burst_is_dropped(monkeypatch):
-    # A clock of its own shows what is counted: the first of every 8 takes 100 ms, the rest 5.
+def test_runs_that_bring_a_model_back_into_the_caches_are_not_counted(monkeypatch):
+    # A clock of its own shows what is counted: after each change of model 4 runs take twice as long.
+    clock = Slow(monkeypatch, lambda n: 5.0)
+    last, since = None, 0
+
+    def of(name):
+        def infer():
+            nonlocal last, since
+            last, since = name, since + 1 if last == name else 1
+            clock.times = lambda n: 10.0 if since <= 4 else 5.0
+            clock()
+
+        return infer
+
+    found = bursts.block(of("model"), of("reference"), min_runs=20, min_seconds=0)
+    assert {t for b in found.bursts for t in b.times_ms} == {5.0}
+    assert {b.reference_ms for b in found.bursts} == {5.0}
+    assert [len(b.times_ms) for b in found.bursts] == [8, 8, 8]
+
+
+def test_only_the_first_run_of_a_burst_is_dropped_where_nothing_comes_between(monkeypatch):
     infer = Slow(monkeypatch, lambda n: 5.0)
     warm = len(bursts.warm_up(infer))
-    infer.calls, infer.times = 0, lambda n: 100.0 if n >= warm and (n - warm) % 8 == 0 else 5.0
-    found = bursts.block(infer, None, min_runs=20, min_seconds=0)
-    assert {t for b in found.bursts for t in b.times_ms} == {5.0}
-    assert [len(b.times_ms) for b in found.bursts] == [7, 7, 7]
+    infer.calls = 0
+    bursts.block(infer, None, min_runs=24, min_seconds=0)
+    assert infer.calls == warm + 3 * 9
 
 
-def test_short_models_get_long_bursts():
-    assert bursts.burst_length(2.9) == 16
-    assert bursts.burst_length(0.3) == 101  # or the reference would take nearly all of the time
-    assert bursts.burst_length(3.1) == 8
+def test_a_burst_lasts_long_enough_and_no_longer():
+    assert (bursts.settling(100.0), bursts.counted(100.0)) == (1, 8)
+    assert (bursts.settling(6.0), bursts.counted(6.0)) == (6, 8)
+    assert (bursts.settling(0.3), bursts.counted(0.3)) == (6, 200)
 
 
 def test_a_model_that_loads_and_does_not_run_is_an_error(tmp_path):

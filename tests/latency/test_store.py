@@ -43,6 +43,13 @@ def test_measured_once_reused_unless_fresh():
     assert measured(A1, device, Settings(), store)[0].latency_ms == 2.0
 
 
+def test_an_answer_goes_by_the_name_that_was_asked_for():
+    device, store = Made(), Store()
+    measured(A1, device, Settings(), store)
+    found, known = measured(replace(A1, name="mine"), device, Settings(), store)
+    assert (found.model, known) == ("mine", True)
+
+
 @pytest.mark.parametrize("what", ["version", "finger", "threads", "blocks", "reference", "model"])
 def test_what_differs_is_measured(what):
     device, store = Made(), Store()
