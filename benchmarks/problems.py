@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from candidates import Architecture
 from nas.samplers.acquisition import pareto_front
 from nas.samplers.view import View
 from search_space import Choice, Point
@@ -104,6 +105,26 @@ class MacroView:
         values = [int(value) for value in point.values()]
         depth = sum(value > 0 for value in values)
         return float(depth), float(3 * sum(values)), float(np.log(row["flops"])), float(np.log(row["params"]))
+
+
+_STAGES = ((32, 64, 2), (64, 128, 3), (128, 256, 3))  # channels in and out, layers
+
+
+def macro_architecture(identity: str) -> Architecture:
+    """The network of a NAS-Bench-Macro key, for 32×32 images of 10 classes."""
+    digits, blocks = iter(identity), []
+    for inside, outside, layers in _STAGES:
+        for layer in range(layers):
+            choice, source = next(digits), outside if layer else inside
+            stride = "s11" if layer else "s22"
+            if choice != "0":
+                kind = {"1": "k3_e3", "2": "k5_e6"}[choice]
+                blocks.append(f"r1_{kind}_{stride}_i{source}_o{outside}_relu6")
+            elif layer == 0:  # where the shape changes an identity is a 1×1 convolution
+                blocks.append(f"r1_k1_{stride}_i{source}_o{outside}_conv_noskip")
+    return Architecture.from_blocks(
+        blocks, stem=32, head=1280, resolution=32, classes=10, stem_stride=1, activation="relu6"
+    )
 
 
 @dataclass

@@ -24,11 +24,12 @@ from typing import Any
 import numpy as np
 import optuna
 
-from benchmarks.problems import Array, Macro, Problem, hard_weight, soft_weight
+from benchmarks.problems import Array, Macro, Problem, hard_weight, macro_architecture, soft_weight
 from nas import samplers
 from nas.samplers.encoding import Prior
-from nas.samplers.priors import from_study
+from nas.samplers.priors import from_scores, from_study, gradient_norm, synflow
 from nas.samplers.recommend import estimated_accuracies
+from search_space import Point
 
 EVALUATIONS = (25, 50, 100)
 OBJECTIVES = ("accuracy", "soft", "hard", "front")
@@ -68,7 +69,11 @@ def weights_of(objective: str, costs: Array, target: float) -> Array:
 
 @dataclass(frozen=True)
 class Job:
-    """One run to make. With `earlier` the surrogate starts from a finished run of so many evaluations."""
+    """One run to make.
+
+    With `earlier` the surrogate starts from a finished run of so many evaluations, with `scores` from a
+    score of SCORES at initialisation, on `images` where it needs some.
+    """
 
     space: str
     data: str | None
@@ -76,6 +81,18 @@ class Job:
     objective: str
     seed: int
     earlier: int = 0
+    scores: str | None = None
+    images: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The sampler and what it starts from."""
+        earlier = f"+{self.earlier}" if self.earlier else ""
+        return self.sampler + earlier + (f"+{self.scores}" if self.scores else "")
+
+
+SCORES = ("synflow", "gradient-norm")
+BATCH = 64  # images that a gradient is taken of
 
 
 def run(job: Job) -> Result:
@@ -89,6 +106,8 @@ def run(job: Job) -> Result:
         before = _sampler(problem, "surrogate", job.objective, job.seed + 1000)
         study, _, _ = _search(problem, before, job.objective, job.seed + 1, job.earlier)
         prior = from_study(study, problem.view)
+    elif job.scores:
+        prior = from_scores(problem.view, _score(problem, job), seed=job.seed)
     sampler = _sampler(problem, job.sampler, job.objective, job.seed, prior)
 
     def note(study: optuna.Study, count: int) -> None:
@@ -96,8 +115,28 @@ def run(job: Job) -> Result:
             regret[count] = 100 * regret_of(problem, job.objective, study, sampler)
 
     _, seconds, duplicates = _search(problem, sampler, job.objective, job.seed, max(EVALUATIONS), note)
-    name = job.sampler + (f"+{job.earlier}" if job.earlier else "")
-    return Result(job.space, name, job.objective, job.seed, regret, seconds, duplicates)
+    return Result(job.space, job.name, job.objective, job.seed, regret, seconds, duplicates)
+
+
+def _score(problem: Problem, job: Job) -> Callable[[Point], float]:
+    """A score at initialisation of the network at a point of NAS-Bench-Macro."""
+    if not isinstance(problem, Macro):
+        raise SystemExit("--scores needs networks, which only the space macro has")
+    if job.scores == "synflow":
+        return lambda point: synflow(macro_architecture(problem.view.identity(point)), job.seed)
+    if job.images is None:
+        raise SystemExit("--scores gradient-norm needs --images DIR, CIFAR-10's images")
+    import torch
+
+    from nas.data import load_data
+
+    data = load_data(job.images, 32, 1000)
+    chosen = np.random.default_rng(job.seed).choice(len(data.train), BATCH, replace=False)
+    images = torch.from_numpy(data.train.pixels[chosen]).float() / 127.5 - 1.0
+    labels = torch.from_numpy(data.train.labels[chosen])
+    return lambda point: gradient_norm(
+        macro_architecture(problem.view.identity(point)), images, labels, job.seed
+    )
 
 
 def _sampler(
@@ -225,6 +264,8 @@ def main() -> None:
     parser.add_argument("--objectives", default=",".join(OBJECTIVES))
     parser.add_argument("--spaces", default="macro", help="of macro, synthetic-1e6, synthetic-1e18")
     parser.add_argument("--earlier", type=int, default=0, help="warm start from a run of N evaluations")
+    parser.add_argument("--scores", choices=SCORES, help="start from a score at initialisation")
+    parser.add_argument("--images", help="CIFAR-10's images, for --scores gradient-norm")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--json", type=Path, help="write the rows here too")
     parser.add_argument("--runs-json", type=Path, help="write every run here too, for --merge")
@@ -237,7 +278,7 @@ def main() -> None:
             options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         return
     jobs = [
-        Job(space, options.data, name, objective, seed, options.earlier)
+        Job(space, options.data, name, objective, seed, options.earlier, options.scores, options.images)
         for space in options.spaces.split(",")
         for objective in options.objectives.split(",")
         for name in options.samplers.split(",")

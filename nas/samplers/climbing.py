@@ -23,8 +23,11 @@ def best_untaken(
     score: Callable[[Sequence[Point]], Array],
     starts: Sequence[Point],
     rng: np.random.Generator,
-) -> Point:
-    """The point with the highest `score` that was met and is not taken.
+    count: int = 1,
+) -> list[Point]:
+    """The `count` points with the highest `score` that were met and are not taken, the best first.
+
+    Where all are taken, a random one.
 
     The climb starts from `starts`, their neighbours and random points; taken points may be stepped on, as the
     way to a good one can lead over them.
@@ -52,7 +55,10 @@ def best_untaken(
             break
         expanded.update(ahead)
         visit([near for identity in ahead for near in view.neighbours(points[identity])])
+    found: list[Point] = []
     for identity in sorted(points, key=lambda identity: -scores[identity]):
         if not history.taken(view, points[identity]):
-            return points[identity]
-    return random_untaken(view, history, rng)
+            found.append(points[identity])
+            if len(found) == count:
+                break
+    return found or [random_untaken(view, history, rng)]

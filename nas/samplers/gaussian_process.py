@@ -77,6 +77,15 @@ class GaussianProcess:
         variance = np.maximum(prior - (lower**2).sum(axis=0), 1e-12)
         return self.mean + self.scale * (cross @ self._weights), self.scale * np.sqrt(variance)
 
+    def joint(self, inputs: Array) -> tuple[Array, Array]:
+        """Mean (n) and covariance (n × n) of the noiseless function at `inputs` (n × d)."""
+        linear, _, matern, _ = _parts(inputs, self.inputs, self.groups, self.theta)
+        cross = linear + matern
+        lower = solve_triangular(self._factor[0], cross.T, lower=True, check_finite=False)
+        linear, _, matern, _ = _parts(inputs, inputs, self.groups, self.theta)
+        covariance = linear + matern - lower.T @ lower
+        return self.mean + self.scale * (cross @ self._weights), self.scale**2 * covariance
+
     @property
     def noise(self) -> float:
         """Standard deviation of the noise in one observation, in the targets' unit."""

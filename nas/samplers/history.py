@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -54,26 +54,54 @@ class History:
             return True
         return any(all(point[name] == value for name, value in some.items()) for some in self.partial)
 
+    def with_pending(self, view: View, point: Point) -> History:
+        """The history once `point` is in flight too."""
+        identities = self.identities | {view.identity(point)}
+        return replace(self, pending=(*self.pending, point), identities=identities)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was made of a decided trial; None where its point is not of the space."""
+
+    trial: FrozenTrial
+    identity: Hashable
+    observation: Observation | None
+
+
+Memory = dict[int, Seen]
+"""By trial number, so that a trial is looked at once, however often the history is asked for."""
+
 
 def history_of(
-    trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection], view: View, asking: int | None = None
+    trials: Sequence[FrozenTrial],
+    directions: Sequence[StudyDirection],
+    view: View,
+    asking: int | None = None,
+    memory: Memory | None = None,
 ) -> History:
-    """The history of `trials`, without the trial `asking` itself and without points of another space."""
+    """The history of `trials`, without the trial `asking` itself and without points of another space.
+
+    `memory` is that of earlier calls with the same view and directions.
+    """
+    memory = {} if memory is None else memory
     observations: dict[Hashable, Observation] = {}
     identities: set[Hashable] = set()
     partial: list[Point] = []
+    choices = len(view.choices)
     for trial in decided(trials):
-        point = _point(trial, view)
-        if point is None:
+        seen = memory.get(trial.number)
+        if seen is None or seen.trial is not trial:
+            seen = memory[trial.number] = _seen(trial, view, directions)
+        found = seen.observation
+        if found is None:
             continue
-        if len(trial.params) < len(view.choices):
+        if len(trial.params) < choices:
             partial.append(dict(trial.params))
-        found = _observation(trial, point, directions)
-        identity = view.identity(point)
-        identities.add(identity)
-        known = observations.get(identity)
+        identities.add(seen.identity)
+        known = observations.get(seen.identity)
         if known is None or (known.values is None and found.values is not None):
-            observations[identity] = found
+            observations[seen.identity] = found
     flying = [
         point
         for trial in trials
@@ -85,6 +113,13 @@ def history_of(
     return History(
         tuple(observations.values()), tuple(flying), len(directions), frozenset(identities), tuple(partial)
     )
+
+
+def _seen(trial: FrozenTrial, view: View, directions: Sequence[StudyDirection]) -> Seen:
+    point = _point(trial, view)
+    if point is None:
+        return Seen(trial, None, None)
+    return Seen(trial, view.identity(point), _observation(trial, point, directions))
 
 
 def _point(trial: FrozenTrial, view: View) -> Point | None:

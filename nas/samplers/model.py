@@ -42,6 +42,14 @@ class Fitted:
         """Mean and standard deviation of the modelled quantity."""
         return self.process.predict(self.encoding.rows(points))
 
+    def joint(self, points: Sequence[Point]) -> tuple[Array, Array]:
+        """Mean and covariance of the modelled quantity."""
+        return self.process.joint(self.encoding.rows(points))
+
+    def smooth(self) -> Array:
+        """The accuracies (or objectives) of the observations as the process has them, without their noise."""
+        return self._unlogged(self.process.predict(self.process.inputs[: len(self.targets)])[0])
+
     def estimates(self, noise: float | None) -> Array:
         """The accuracies (or objectives) of the observations: their smooth part and OWN of the rest.
 
@@ -53,8 +61,10 @@ class Fitted:
         if noise is not None:
             unit = noise * np.exp(smooth) if self.error else noise
             own = np.clip(1.0 - (unit / self.process.noise) ** 2, 0.0, 1.0)
-        best = smooth + own * (self.targets - smooth)
-        return 1.0 - np.exp(-best) if self.error else best
+        return self._unlogged(smooth + own * (self.targets - smooth))
+
+    def _unlogged(self, values: Array) -> Array:
+        return 1.0 - np.exp(-values) if self.error else values
 
     def believing(self, pending: Sequence[Point]) -> Fitted:
         """As if the points in flight had given what is expected of them, so that others are tried."""
@@ -112,7 +122,7 @@ class Fitter:
 
 def milestone(count: int) -> int:
     """The last number of observations, up to `count`, at which hyperparameters are fitted."""
-    for start, every in ((200, 50), (50, 10), (20, 5)):
+    for start, every in ((1000, 250), (200, 50), (50, 10), (20, 5)):
         if count >= start:
             return count - count % every
     return count

@@ -15,7 +15,9 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-_KEPT = 64  # trials whose sampler is remembered; more than any number of parallel workers
+_KEPT = 10_000  # trials whose sampler is remembered: as many as there can be workers
+
+_DECIDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def decided(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
@@ -32,13 +34,17 @@ def decided(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     ]
 
     def lost(trial: FrozenTrial) -> bool:
-        if trial.state != TrialState.FAIL or "failed_because" in trial.user_attrs:
+        if "failed_because" in trial.user_attrs:
             return False
         if trial.user_attrs.get("lost"):  # the search's own mark, also where no retry was queued
             return True
         return any(number > trial.number and params == trial.params for number, params in retried)
 
-    return [trial for trial in ordered if trial.state.is_finished() and not lost(trial)]
+    return [
+        trial
+        for trial in ordered
+        if trial.state in _DECIDED or (trial.state == TrialState.FAIL and not lost(trial))
+    ]
 
 
 def position(trials: Sequence[FrozenTrial], number: int) -> tuple[int, int]:
@@ -46,8 +52,8 @@ def position(trials: Sequence[FrozenTrial], number: int) -> tuple[int, int]:
 
     No two trials of a study have the same position: one asked later finds more decided, or more in flight.
     """
-    flying = sum(trial.state == TrialState.RUNNING and trial.number < number for trial in trials)
-    return len(decided(trials)), flying
+    flying = [trial.number for trial in trials if trial.state is TrialState.RUNNING]
+    return len(decided(trials)), sum(other < number for other in flying)
 
 
 def generator(seed: int, *where: int) -> np.random.Generator:

@@ -23,18 +23,22 @@ from nas.samplers.gaussian_process import Array
 from nas.samplers.history import History, Observation, history_of
 from nas.samplers.model import Fitted, Fitter
 from nas.samplers.proposing import ProposingSampler
+from nas.samplers.thinning import thinned
 from nas.samplers.untaken import random_untaken
 from nas.samplers.view import View
 from search_space import FactorizedSpace, Point
 
 LatencyOf = Callable[[Sequence[Point]], Array]
 WeightOf = Callable[[Array], Array]
+Judge = Callable[[Sequence[Point]], Callable[[Array, Array], Array]]
+"""For some points, what is to be expected of them by the mean and the deviation of what is modelled."""
 
 _FIRST = 5  # points before the model decides
 _SPREAD = 32  # random points of which the first ones take the farthest from those before
 _TO_LEARN = 3  # measured latencies from which others can be guessed
 _TOO_SLOW = 20.0  # what log(latency / limit) takes off the logarithm of an expected improvement
 _MARGIN = 0.3  # below the limit, in logarithm, for a latency that is only guessed
+_MET = 4  # for each point that is proposed, so many of the best that were met are weighed against each other
 _STARTS = 5  # best points from which the search for the next one climbs
 
 
@@ -70,33 +74,54 @@ class SurrogateSampler(ProposingSampler):
         self._fitter: Fitter | None = None
 
     def propose(self, view: View, history: History, rng: np.random.Generator) -> Point:
+        if self._begins(history):
+            history = thinned(history)
+            fitter = self._fitter_of(view)
+            return self._first(fitter, view, history, self._fast_enough(fitter, history), rng)
+        return self._modelled(view, history, rng, 1)[0]
+
+    def propose_several(
+        self, view: View, history: History, rng: np.random.Generator, count: int
+    ) -> list[Point]:
+        if self._begins(history):
+            return super().propose_several(view, history, rng, count)
+        return self._modelled(view, history, rng, count)
+
+    def _begins(self, history: History) -> bool:
+        """Whether too little is known for the model to decide."""
         checks.integer("the number of objectives", history.objectives, maximum=2)
         evaluated = history.evaluated
-        fitter = self._fitter_of(view)
+        return len(evaluated) < 2 or len(evaluated) + len(history.pending) < _FIRST
+
+    def _modelled(self, view: View, history: History, rng: np.random.Generator, count: int) -> list[Point]:
+        """The `count` points of which the model expects most."""
+        history = thinned(history)
+        evaluated, fitter = history.evaluated, self._fitter_of(view)
         fast = self._fast_enough(fitter, history)
-        if len(evaluated) < 2 or len(evaluated) + len(history.pending) < _FIRST:
-            return self._first(fitter, view, history, fast, rng)
         fitted = fitter.fit(evaluated)
         if history.pending:
             fitted = fitted.believing(history.pending)
-        values = fitted.estimates(self._noise)
+        values = fitted.smooth()  # what improves on the luckiest observation need not be better than others
         if history.objectives == 1:
             weights = (
                 np.array([_weight(found) for found in evaluated]) if fitted.error else np.ones(len(values))
             )
-            score = self._single(fitter, fitted, history, float((weights * values).max()))
+            judge = self._single(fitter, fitted, history, float((weights * values).max()))
             order = np.argsort(-weights * values, kind="stable")
         else:
-            score, front = self._double(fitter, fitted, history, values)
+            judge, front = self._double(fitter, fitted, history, values)
             order = rng.permutation(front)
         starts = [evaluated[int(i)].point for i in order[:_STARTS]]
         if fast is not None:
-            plain, surely_fast = score, fast
+            judge = _slower_is_worse(judge, fast)
 
-            def score(points: Sequence[Point]) -> Array:
-                return plain(points) - _TOO_SLOW * np.maximum(0.0, surely_fast(points))
+        def score(points: Sequence[Point]) -> Array:
+            return judge(points)(*fitted.predict(points))
 
-        return best_untaken(view, history, score, starts, rng)
+        if count == 1:
+            return best_untaken(view, history, score, starts, rng)
+        met = best_untaken(view, history, score, starts, rng, _MET * count)
+        return _one_after_the_other(fitted, judge, met, count)
 
     def _first(
         self, fitter: Fitter, view: View, history: History, fast: LatencyOf | None, rng: np.random.Generator
@@ -109,7 +134,7 @@ class SurrogateSampler(ProposingSampler):
                 measured = [found for found in history.observations if found.latency_ms]
                 measured.sort(key=lambda found: found.latency_ms or 0.0)
                 starts = [found.point for found in measured[:_STARTS]]
-                return best_untaken(view, history, lambda near: -np.abs(fast(near) + _MARGIN), starts, rng)
+                return best_untaken(view, history, lambda near: -np.abs(fast(near) + _MARGIN), starts, rng)[0]
         if self._prior is not None:
             return points[int(np.argmax(self._prior(points)))]
         return _far_point(fitter.encoding, history, points)
@@ -124,40 +149,45 @@ class SurrogateSampler(ProposingSampler):
         return lambda points: np.log(np.maximum(latency(points), 1e-9) / limit)
 
     def estimated(self, study: Study) -> dict[int, float]:
-        """By trial number, what the model makes of each evaluated candidate's accuracy.
+        """By trial number, what the model makes of each evaluated candidate's accuracy (of very many, the best's).
 
         In studies without accuracies, of the first objective, turned so that more is better.
         """
         trials = study.get_trials(deepcopy=False)
         view = self._view or DistributionView(distributions_of(trials))
-        evaluated = history_of(trials, study.directions, view).evaluated
+        evaluated = thinned(history_of(trials, study.directions, view)).evaluated
         if len(evaluated) < _FIRST:
             return {found.number: _target(found) for found in evaluated}
         with threadpool_limits(limits=1):
             values = self._fitter_of(view).fit(evaluated).estimates(self._noise)
         return {found.number: float(value) for found, value in zip(evaluated, values, strict=True)}
 
-    def _single(
-        self, fitter: Fitter, fitted: Fitted, history: History, best: float
-    ) -> Callable[[Sequence[Point]], Array]:
+    def _single(self, fitter: Fitter, fitted: Fitted, history: History, best: float) -> Judge:
         if not fitted.error:
-            return lambda points: acquisition.log_improvement(*fitted.predict(points), best)
+            return lambda points: lambda mean, deviation: acquisition.log_improvement(mean, deviation, best)
         if self._weight is not None:
             weight, latency = self._weight, self._latency_model(fitter, history)
-            return lambda points: acquisition.log_reward_improvement(
-                *fitted.predict(points), weight(latency(points)), best
-            )
-        weights = fitter.smooth(
-            "weight", [f.point for f in history.evaluated], [np.log(_weight(f)) for f in history.evaluated]
-        )
-        return lambda points: acquisition.log_reward_improvement(
-            *fitted.predict(points), np.exp(weights(points)), best
-        )
 
-    def _double(
-        self, fitter: Fitter, fitted: Fitted, history: History, values: Array
-    ) -> tuple[Callable[[Sequence[Point]], Array], Array]:
-        """The score of points, and the indices of the evaluated trials on the front."""
+            def weights(points: Sequence[Point]) -> Array:
+                return weight(latency(points))
+        else:
+            logarithms = fitter.smooth(
+                "weight",
+                [f.point for f in history.evaluated],
+                [np.log(_weight(f)) for f in history.evaluated],
+            )
+
+            def weights(points: Sequence[Point]) -> Array:
+                return np.asarray(np.exp(logarithms(points)))
+
+        def judge(points: Sequence[Point]) -> Callable[[Array, Array], Array]:
+            known = weights(points)
+            return lambda mean, deviation: acquisition.log_reward_improvement(mean, deviation, known, best)
+
+        return judge
+
+    def _double(self, fitter: Fitter, fitted: Fitted, history: History, values: Array) -> tuple[Judge, Array]:
+        """The judge of points, and the indices of the evaluated trials on the front."""
         evaluated = history.evaluated
         costs = np.array([-found.values[1] for found in evaluated if found.values is not None])
         latency: LatencyOf
@@ -175,12 +205,13 @@ class SurrogateSampler(ProposingSampler):
         reference = (worst - 0.1 * (np.ptp(values) + 1e-12), reach + 0.1 * (np.ptp(costs) + 1e-12))
         front = [i for i in range(len(values)) if not _beaten(pairs[: len(values)], i)]
 
-        def score(points: Sequence[Point]) -> Array:
-            mean, deviation = fitted.predict(points)
+        def judge(points: Sequence[Point]) -> Callable[[Array, Array], Array]:
             known = latency(points)
-            return acquisition.log_front_improvement(mean, deviation, known, pairs, reference, fitted.error)
+            return lambda mean, deviation: acquisition.log_front_improvement(
+                mean, deviation, known, pairs, reference, fitted.error
+            )
 
-        return score, np.array(front)
+        return judge, np.array(front)
 
     def _latency_model(self, fitter: Fitter, history: History) -> LatencyOf:
         if self._latency is not None:
@@ -197,6 +228,34 @@ class SurrogateSampler(ProposingSampler):
         if self._fitter is None or self._fitter.view != view:
             self._fitter = Fitter(view, Encoding(view, self._prior))
         return self._fitter
+
+
+def _slower_is_worse(judge: Judge, fast: LatencyOf) -> Judge:
+    """The judge, with points that are over the limit marked down."""
+
+    def strict(points: Sequence[Point]) -> Callable[[Array, Array], Array]:
+        plain, over = judge(points), _TOO_SLOW * np.maximum(0.0, fast(points))
+        return lambda mean, deviation: plain(mean, deviation) - over
+
+    return strict
+
+
+def _one_after_the_other(fitted: Fitted, judge: Judge, points: Sequence[Point], count: int) -> list[Point]:
+    """The best of `points`, then the best once that one is believed to give what is expected of it, and so on.
+
+    Such a belief leaves the expectations as they are and makes what is near surer.
+    """
+    mean, covariance = fitted.joint(points)
+    score, left = judge(points), np.ones(len(points), dtype=bool)
+    chosen: list[Point] = []
+    for _ in range(min(count, len(points))):
+        variance = np.maximum(covariance.diagonal(), 1e-12)
+        best = int(np.argmax(np.where(left, score(mean, np.sqrt(variance)), -np.inf)))
+        chosen.append(points[best])
+        left[best] = False
+        gain = covariance[best] / (variance[best] + fitted.process.noise**2)
+        covariance = covariance - np.outer(gain, covariance[best])
+    return chosen
 
 
 def _weight(found: Observation) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import search
-from benchmarks.problems import Macro, hypervolume
+from benchmarks.problems import Macro, hypervolume, macro_architecture
 from benchmarks.synthetic import ChainView, Synthetic, _Chain
 
 DATA = os.environ.get("NAS_BENCH_MACRO")
@@ -24,6 +24,16 @@ def test_the_macro_space_has_3969_networks_of_which_one_is_best():
         assert problem.view.identity(problem.view.canonical(point)) == problem.view.identity(point)
     assert 100 * problem.best("accuracy") == pytest.approx(93.127, abs=5e-4)
     assert 100 * problem.best("hard") == pytest.approx(92.167, abs=5e-4)
+
+
+@needs_data
+def test_the_networks_have_the_parameters_and_multiply_adds_of_the_table():
+    problem = Macro(DATA)
+    names = [choice.name for choice in problem.view.choices]
+    for key in list(problem.table)[::97]:
+        identity = problem.view.identity(dict(zip(names, map(int, key), strict=True)))
+        arch, row = macro_architecture(identity), problem.table[identity]
+        assert (arch.parameters(), arch.multiply_adds()) == (row["params"], row["flops"])
 
 
 @needs_data
