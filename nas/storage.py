@@ -1,4 +1,4 @@
-"""Where a study lives: in the run's own SQLite file, or on a PostgreSQL server that many searches share."""
+"""Where a study lives: in the run's own SQLite file, in a journal, or on a PostgreSQL server that searches share."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from sqlalchemy.exc import (
 )
 
 from candidates.errors import InputError, RunError
+from candidates.files import expanded
+from nas.trial_storage import TrialStorage
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -35,12 +37,16 @@ STUDY_NAME = "search"
 HEARTBEAT_SECONDS = 10
 GRACE_SECONDS = 60  # without a heartbeat, after which a trial's process counts as dead
 AWAY_SECONDS = 300.0  # that a database server may be away (restarted, say) before the search gives up
+JOURNAL = "journal:"
 _DRIVER = "postgresql+psycopg"
 
 
 @dataclass(frozen=True)
 class Place:
-    """A database (SQLAlchemy's URL, without password) and the study's name in it; `path` where it is a file."""
+    """A database (SQLAlchemy's URL without password, or `journal:PATH`) and the study's name in it.
+
+    `path` is where it is a file.
+    """
 
     url: str
     study: str = STUDY_NAME
@@ -62,12 +68,22 @@ def file_place(path: Path) -> Place:
     return Place(URL.create("sqlite", database=str(path)).render_as_string(hide_password=False), path=path)
 
 
+def place_at(storage: str, study: str) -> Place:
+    """What `--storage` and `--study` name: a journal file or a PostgreSQL server."""
+    if not storage.startswith(JOURNAL):
+        return server_place(storage, study)
+    path = expanded("--storage", storage.removeprefix(JOURNAL))
+    if not path.parent.is_dir() or path.is_dir():
+        raise InputError(f"--storage is {storage!r}; expected {JOURNAL}FILE in a folder that exists")
+    return Place(f"{JOURNAL}{path.absolute()}", study, path.absolute())
+
+
 def server_place(url: str, study: str) -> Place:
     """A study on a PostgreSQL server; a password in the URL goes where libpq looks for it, not into files."""
     from sqlalchemy import URL, make_url
     from sqlalchemy.exc import ArgumentError
 
-    expected = "expected postgresql://USER@HOST/DATABASE"
+    expected = "expected postgresql://USER@HOST/DATABASE or journal:FILE"
     try:
         parts = make_url(url)
     except (ArgumentError, ValueError):
@@ -80,9 +96,59 @@ def server_place(url: str, study: str) -> Place:
     return Place(plain.render_as_string(hide_password=False), study)
 
 
-def opened(place: Place) -> RDBStorage:
+def opened(place: Place) -> BaseStorage:
     """The storage; InputError for what is no Optuna database, RunError where the server is not there."""
-    return _file(place.path) if place.path else _server(place)
+    if place.path is None:
+        return _server(place)
+    return _journal(place.path) if place.url.startswith(JOURNAL) else _file(place.path)
+
+
+def closed(storage: BaseStorage) -> None:
+    """Close the connections, so that a file alone holds everything."""
+    backend = getattr(storage, "_backend", storage)
+    if isinstance(backend, RDBStorage):
+        backend.remove_session()
+        backend.engine.dispose()
+
+
+@contextmanager
+def alone_with(place: Place) -> Iterator[None]:
+    """Hold a journal for one search: it has no signs of life by which others' trials are told from the dead's.
+
+    InputError where another search holds it. A last line that a killed process left unfinished is removed.
+    """
+    if not place.url.startswith(JOURNAL):
+        yield
+        return
+    from filelock import FileLock, Timeout
+
+    assert place.path is not None, "a journal is a file"
+    try:
+        with FileLock(f"{place.path}.search", timeout=0):
+            _mend(place.path)
+            yield
+    except Timeout:
+        raise InputError(
+            f"{place.path} is in use by another search; wait for it, or give both a PostgreSQL server"
+        ) from None
+
+
+def _journal(path: Path) -> BaseStorage:
+    """Optuna's journal at `path`: a line of JSON for each change."""
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    try:
+        return JournalStorage(JournalFileBackend(str(path)))
+    except (ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{path} cannot be read as an Optuna journal: {first_line(error)}") from None
+
+
+def _mend(path: Path) -> None:
+    if path.exists():
+        with path.open("r+b") as file:
+            content = file.read()
+            file.truncate(content.rfind(b"\n") + 1)
 
 
 def _file(path: Path) -> RDBStorage:
@@ -96,7 +162,7 @@ def _file(path: Path) -> RDBStorage:
     with closing(sqlite3.connect(path)) as database:  # the log is a property of the file, set once
         database.execute("PRAGMA journal_mode=WAL")
     try:
-        storage = RDBStorage(file_place(path).url, engine_kwargs={"connect_args": {"timeout": 60}})
+        storage = TrialStorage(file_place(path).url, engine_kwargs={"connect_args": {"timeout": 60}})
     except RuntimeError as error:  # another Optuna's tables
         raise InputError(f"{path} cannot be read as an Optuna study: {first_line(error)}") from None
 
@@ -113,11 +179,13 @@ def _server(place: Place) -> RDBStorage:
     from optuna.exceptions import ExperimentalWarning
 
     warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
+    warnings.filterwarnings("ignore", message="Heartbeat of storage")  # ours are sent by nas.heartbeat
 
     def storage() -> RDBStorage:
         return SteadyStorage(
             place.url,
-            engine_kwargs={"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}},
+            # A lost connection is noticed by what is tried on it, which is then tried again.
+            engine_kwargs={"connect_args": {"connect_timeout": 10}},
             heartbeat_interval=HEARTBEAT_SECONDS,
             grace_period=GRACE_SECONDS,
             heartbeat_stale_trial_callback=enqueue_again,
@@ -175,14 +243,16 @@ def _is_away(error: BaseException) -> bool:
     return isinstance(cause, OperationalError | InterfaceError | PendingRollbackError)
 
 
-class SteadyStorage(RDBStorage):
+class SteadyStorage(TrialStorage):
     """Optuna's storage for a server that may be restarted while a search runs."""
 
 
 # Optuna's cache calls some of its backend's inner methods.
-_INNER = {"record_heartbeat", "_get_stale_trial_ids", "_get_trials", "_create_new_trial", "_set_trial_param"}
+_INNER = {
+    "record_heartbeat", "_get_stale_trial_ids", "_get_trials", "_create_new_trial", "_set_trial_param", "_write"
+}  # fmt: skip
 for _name in sorted(BaseStorage.__abstractmethods__ | _INNER):
-    setattr(SteadyStorage, _name, _steady(getattr(RDBStorage, _name)))
+    setattr(SteadyStorage, _name, _steady(getattr(TrialStorage, _name)))
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from candidates.errors import InputError
-from nas.storage import Place, opened, storage_errors
+from nas.storage import Place, closed, opened, storage_errors
+from nas.trial_storage import cached
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -32,7 +33,7 @@ def open_study(place: Place, sampler: BaseSampler | None, objective: str, create
             return _opened(place, sampler)
     with storage_errors(place, how_to_go_on(place.path.parent) if place.path else "start the server again"):
         study = optuna.create_study(
-            storage=opened(place),
+            storage=cached(opened(place)),
             study_name=place.study,
             sampler=sampler,
             directions=["maximize", "minimize"] if pareto else ["maximize"],
@@ -47,7 +48,7 @@ def _opened(place: Place, sampler: BaseSampler | None) -> Study:
     import optuna
 
     try:
-        return optuna.load_study(storage=opened(place), study_name=place.study, sampler=sampler)
+        return optuna.load_study(storage=cached(opened(place)), study_name=place.study, sampler=sampler)
     except KeyError:
         where = place.path or place.url
         raise InputError(f"{where} holds no study called {place.study}; expected a search's study") from None
@@ -55,12 +56,7 @@ def _opened(place: Place, sampler: BaseSampler | None) -> Study:
 
 def close(study: Study) -> None:
     """Close the database, so that its file alone holds everything."""
-    from optuna.storages import RDBStorage
-
-    backend = getattr(study._storage, "_backend", study._storage)
-    if isinstance(backend, RDBStorage):
-        backend.remove_session()
-        backend.engine.dispose()
+    closed(study._storage)
 
 
 def take_up_lost(study: Study, space: FactorizedSpace) -> int:

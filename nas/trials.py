@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from candidates import Architecture
@@ -65,6 +66,11 @@ class Row:
         return Architecture.from_json(self.architecture)
 
 
+def completed(rows: Iterable[Row]) -> int:
+    """How many trials are complete; asked several times for each trial of a search."""
+    return list(map(attrgetter("state"), rows)).count("COMPLETE")
+
+
 def study_rows(study: Study, settings: SearchSettings) -> list[Row]:
     """The rows of a study, with the later measurements that are kept with it."""
     return Book(study, settings).rows()
@@ -78,31 +84,60 @@ def kept_with(attrs: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 @dataclass
 class Book:
-    """A study's trials as rows. What has ended is read once, so that a long search stays cheap to follow."""
+    """A study's trials as rows. Each is read once, so that a long search stays cheap to follow."""
 
     study: Study
     settings: SearchSettings
-    _ended: dict[int, tuple[object, Row]] = field(default_factory=dict)
+    _kept: dict[int, tuple[FrozenTrial, Row]] = field(default_factory=dict)
+    _front: set[int] = field(default_factory=set)
+    _later: dict[str, Any] = field(default_factory=dict)
+    _news: list[int] = field(default_factory=list)
 
     def rows(self) -> list[Row]:
         """A row for each trial that was started, the front marked.
 
         Later, longer measurements take the place of those made while searching.
         """
+        from optuna.trial import TrialState
+
         attrs = self.study.user_attrs
         later = {**kept_with(attrs, "measured"), **kept_with(attrs, "final")}
-        trials = self.study.get_trials(deepcopy=False)
-        return mark_front([self._row(trial, later) for trial in trials if trial.state.name != "WAITING"])
+        if later != self._later:
+            self._kept, self._front, self._later = {}, set(), later
+        rows: list[Row] = []
+        ended = []
+        for trial in self.study.get_trials(deepcopy=False):
+            number = trial.number
+            kept = self._kept.get(number)
+            if kept is None or kept[0] is not trial:
+                if trial.state is TrialState.WAITING:
+                    continue
+                measurement = later.get(trial.user_attrs.get("id", ""))
+                kept = self._kept[number] = trial, _row(trial, self.settings, measurement)
+                if trial.state.is_finished():
+                    ended.append(number)
+            rows.append(kept[1])
+        if ended:
+            self._news += ended
+            if self._marked(ended):
+                rows = [self._kept[row.number][1] for row in rows]
+        return rows
 
-    def _row(self, trial: FrozenTrial, later: Mapping[str, Any]) -> Row:
-        measurement = later.get(trial.user_attrs.get("id", "")) if later else None
-        kept = self._ended.get(trial.number)
-        if kept is not None and kept[0] == measurement:
-            return kept[1]
-        row = _row(trial, self.settings, measurement)
-        if trial.state.is_finished():
-            self._ended[trial.number] = (measurement, row)
-        return row
+    def news(self) -> list[Row]:
+        """The rows of the trials that ended, or were measured anew, since this was last asked."""
+        numbers, self._news = self._news, []
+        return [self._kept[number][1] for number in numbers]
+
+    def _marked(self, ended: Iterable[int]) -> bool:
+        """Mark the front anew, of which what was not on it before is no part; whether that changed any row."""
+        rivals = self._front.union(ended)
+        front = front_of([self._kept[number][1] for number in rivals])
+        changed = [number for number in rivals if self._kept[number][1].on_front != (number in front)]
+        for number in changed:
+            trial, row = self._kept[number]
+            self._kept[number] = trial, replace(row, on_front=number in front)
+        self._front = front
+        return bool(changed)
 
 
 def _row(trial: FrozenTrial, settings: SearchSettings, later: Mapping[str, Any] | None) -> Row:
@@ -135,8 +170,8 @@ def _row(trial: FrozenTrial, settings: SearchSettings, later: Mapping[str, Any] 
     )
 
 
-def mark_front(rows: Sequence[Row]) -> list[Row]:
-    """The rows with `on_front` set where no other is at least as accurate and as fast, and better in one.
+def front_of(rows: Iterable[Row]) -> set[int]:
+    """The numbers of the rows where no other is at least as accurate and as fast, and better in one.
 
     With several devices, as fast means on each of them. Of equals the earlier is on the front.
     """
@@ -147,11 +182,7 @@ def mark_front(rows: Sequence[Row]) -> list[Row]:
         rivals = front if len(row.latencies) > 1 else front[-1:]
         if not any(_as_good(other, row) for other in rivals):
             front.append(row)
-    numbers = {row.number for row in front}
-    return [
-        row if row.on_front == (row.number in numbers) else replace(row, on_front=row.number in numbers)
-        for row in rows
-    ]
+    return {row.number for row in front}
 
 
 def _as_good(one: Row, other: Row) -> bool:

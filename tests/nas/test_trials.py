@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.targets import Targets
-from nas.trials import Row, best_of, mark_front, ranked
+from nas.trials import Row, best_of, front_of, ranked
 
 
 def row(number: int, accuracy: float, latency: float, **more: object) -> Row:
@@ -18,7 +18,8 @@ values = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 6)), max_size=25)
 
 @given(values)
 def test_the_front_is_what_nothing_dominates(pairs: list[tuple[int, int]]) -> None:
-    rows = mark_front([row(i, a / 10, float(t)) for i, (a, t) in enumerate(pairs)])
+    rows = [row(i, a / 10, float(t)) for i, (a, t) in enumerate(pairs)]
+    front = front_of(rows)
     for one in rows:
         dominated = any(
             (other.accuracy or 0) >= (one.accuracy or 0)
@@ -30,19 +31,24 @@ def test_the_front_is_what_nothing_dominates(pairs: list[tuple[int, int]]) -> No
             o.number < one.number and (o.accuracy, o.latency_ms) == (one.accuracy, one.latency_ms)
             for o in rows
         )
-        assert one.on_front == (not dominated and not twin)
+        assert (one.number in front) == (not dominated and not twin)
+
+
+@given(values, st.integers(0, 25))
+def test_what_is_off_the_front_is_no_rival_of_later_rows(pairs: list[tuple[int, int]], cut: int) -> None:
+    rows = [row(i, a / 10, float(t)) for i, (a, t) in enumerate(pairs)]
+    earlier = front_of(rows[:cut])
+    assert front_of([*(rows[number] for number in earlier), *rows[cut:]]) == front_of(rows)
 
 
 def test_duplicates_pruned_and_failed_trials_are_on_no_front() -> None:
-    rows = mark_front(
-        [
-            row(0, 0.5, 5.0),
-            row(1, 0.9, 1.0, duplicate_of=0),
-            Row(2, "PRUNED", "x", latency_ms=0.1),
-            Row(3, "FAIL", "y", failed_because="no"),
-        ]
-    )
-    assert [r.number for r in rows if r.on_front] == [0]
+    rows = [
+        row(0, 0.5, 5.0),
+        row(1, 0.9, 1.0, duplicate_of=0),
+        Row(2, "PRUNED", "x", latency_ms=0.1),
+        Row(3, "FAIL", "y", failed_because="no"),
+    ]
+    assert front_of(rows) == {0}
     assert [r.number for r in ranked(rows)] == [0]
 
 
