@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,14 +14,16 @@ import numpy as np
 from candidates import Architecture
 from candidates.errors import InputError
 from candidates.files import expanded
+from nas.devices import find_device, on_level, pool_of, share_scale, shares_cores
 from nas.evaluation import Measured
 from nas.latency_source import predicting, predictor_for
 from nas.run_folder import RunFolder, open_run
 from nas.samplers.limits import LimitedView, Limits
 from nas.samplers.view import FactorizedView, View
 from nas.settings import SearchSettings
-from nas.storage import opened, server_place
+from nas.storage import closed, opened, place_at
 from nas.targets import on_all
+from nas.workers.making import sharing_note
 from nas.workers.training import ProxyTraining
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ TRIED = 5  # random architectures that show what the target means on a device
 
 @dataclass(frozen=True)
 class Prepared:
-    """A search's parts, all of them checked."""
+    """A search's parts, all of them checked. `pools` is what the run keeps of the devices that are pools."""
 
     settings: SearchSettings
     space: FactorizedSpace
@@ -47,6 +49,7 @@ class Prepared:
     training: ProxyTraining
     predictors: tuple[Predictor | None, ...]
     notes: tuple[str, ...]
+    pools: tuple[Mapping[str, Any] | None, ...] = ()
 
     def deploy(self, base: Architecture) -> Architecture:
         """`base` as it is deployed and measured."""
@@ -89,24 +92,24 @@ class Prepared:
         """A measurement on one device."""
         import latency
 
-        if is_host(device) and not self.settings.measure_cores:
+        if shares_cores(device) and not self.settings.measure_cores:
             idle()
         return latency.measure(arch, device, self.settings.threads, blocks=blocks)
 
 
 def prepare(settings: SearchSettings, space_yaml: str | None = None) -> Prepared:
     """Open the space, the device and the data; an InputError for whatever is wrong with them."""
-    from latency.registry import AUTO, automatic, resolve
+    from latency.registry import AUTO, automatic
     from search_space import parse_space, space_text
 
     text = space_yaml if space_yaml is not None else space_text(settings.space)
     space = parse_space(text, settings.space)
-    notes = []
+    notes: list[str] = []
     name = settings.device
     if name == AUTO:
         name, why = automatic()
         notes.append(why)
-    devices = (resolve(name), *(resolve(other) for other in settings.also))
+    devices = tuple(find_device(one, settings, notes.append) for one in (name, *settings.also))
     _check_apart(devices)
     if settings.data != "digits":
         settings = replace(settings, data=absolute(settings.data))
@@ -122,9 +125,14 @@ def prepare(settings: SearchSettings, space_yaml: str | None = None) -> Prepared
                 f"latencies on {device.name} are predicted while searching ({predictor.samples} samples, {spread}), "
                 "the front's measured"
             )
+    shared = sharing_note(settings)
+    if shared is not None:
+        notes.append(shared)
     if settings.storage is not None:
-        opened(server_place(settings.storage, settings.study)).engine.dispose()
-    training, settings = _training(settings)
+        place = place_at(settings.storage, settings.study)
+        if place.path is None or place.path.exists():
+            closed(opened(place))
+    training, settings = training_of(settings)
     proxy = training.proxy()
     prepared = Prepared(settings, space, text, devices, proxy, training, predictors, tuple(notes))
     _check_agrees(space, settings)
@@ -160,14 +168,34 @@ def absolute(data: str) -> str:
     return os.path.realpath(expanded("data", data))
 
 
-def is_host(device: Device) -> bool:
-    """Whether a device is this machine's CPU."""
-    from latency.host import HostDevice
+def levelled(prepared: Prepared, record: Mapping[str, Any]) -> Prepared:
+    """The parts with the members of each pool on one scale, and the predictors moved to its level.
 
-    return isinstance(device, HostDevice)
+    `record` is what the run's folder holds of its devices, empty for a new run.
+    """
+    archs = _tried(prepared, seed=0)  # searches with other seeds may share a study, and with it the level
+    threads = prepared.settings.threads
+    records = [record, *record.get("also", [])] if record else [{} for _ in prepared.devices]
+    kept: list[Mapping[str, Any] | None] = []
+    predictors: list[Predictor | None] = []
+    for device, predictor, before in zip(prepared.devices, prepared.predictors, records, strict=True):
+        level, pool = share_scale(device, archs, threads, before.get("pool")), pool_of(device)
+        if level is not None and pool is not None and predictor is not None:
+            predictor, offsets = on_level(predictor, pool, archs)
+            level = {**level, "predictor_offsets": offsets}
+        kept.append(level)
+        predictors.append(predictor)
+    return replace(prepared, predictors=tuple(predictors), pools=tuple(kept))
 
 
-def _training(settings: SearchSettings) -> tuple[ProxyTraining, SearchSettings]:
+def _tried(prepared: Prepared, seed: int) -> list[Architecture]:
+    """A few random architectures, the same ones for the same seed."""
+    rng = np.random.default_rng(seed)
+    space = prepared.space
+    return [prepared.deploy(space.decode(space.sample(rng))) for _ in range(TRIED)]
+
+
+def training_of(settings: SearchSettings) -> tuple[ProxyTraining, SearchSettings]:
     """The proxy, and the settings with what it decided: a resume then trains the same one, on any machine."""
     from nas.training import pick_device
 
@@ -231,12 +259,9 @@ def target_notes(prepared: Prepared) -> list[str]:
 
 
 def _target_note(prepared: Prepared, device: Device, target: float) -> str | None:
-    rng = np.random.default_rng(prepared.settings.seed)
-    space = prepared.space
-    times = []
-    for _ in range(TRIED):
-        arch = prepared.deploy(space.decode(space.sample(rng)))
-        times.append(prepared.measure_on(device, arch).latency_ms)
+    times = [
+        prepared.measure_on(device, arch).latency_ms for arch in _tried(prepared, prepared.settings.seed)
+    ]
     fastest, slowest, middle = min(times), max(times), sorted(times)[len(times) // 2]
     suggested = f"{float(f'{middle:.2g}'):g}"
     where = f"{TRIED} random architectures take {fastest:.3g} to {slowest:.3g} ms on {device.name}"

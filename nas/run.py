@@ -15,10 +15,12 @@ from candidates import Architecture
 from candidates.errors import RunError
 from candidates.files import check_folder
 from nas.confirmation import Confirmation
+from nas.devices import at_once, is_host, pool_of, shares_cores
 from nas.evaluation import Evaluation, Evaluator, Train
+from nas.flights import Progress, Workers
 from nas.heartbeat import Heartbeat
 from nas.joining import agree
-from nas.prepared import ZERO_COST, Prepared, is_host, limited_view, limits_of
+from nas.prepared import ZERO_COST, Prepared, limited_view, limits_of
 from nas.progress import telling
 from nas.reward import reward
 from nas.run_folder import RunFolder, check_free, create, open_run
@@ -27,14 +29,15 @@ from nas.samplers.encoding import Prior
 from nas.samplers.halting import epochs_saved, rule_of
 from nas.samplers.recommend import estimated_accuracies
 from nas.samplers.view import View
-from nas.search import Progress, Search, Workers
+from nas.search import Search
 from nas.settings import SearchSettings
 from nas.stopping import Stop
+from nas.storage import alone_with
 from nas.study import close, open_study, take_up_lost
 from nas.targets import latencies_of
 from nas.trials import Row
 from nas.workers.inline import Inline
-from nas.workers.making import on_gpus, training_on, workers_of
+from nas.workers.making import on_gpus, training_on, watch_on, workers_of
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -46,12 +49,20 @@ if TYPE_CHECKING:
 
 def new_run(prepared: Prepared, out: Path) -> RunFolder:
     """Make the run's folder."""
-    main, *others = [_record(device) for device in prepared.devices]
-    record = {**main, "also": others} if others else main
-    return create(out, prepared.settings, prepared.space_yaml, record)
+    return create(out, prepared.settings, prepared.space_yaml, device_record(prepared))
 
 
-def _record(device: Device) -> dict[str, str]:
+def device_record(prepared: Prepared) -> dict[str, Any]:
+    """What the run keeps of its devices: the main one's record, the others' under `also`."""
+    pools = prepared.pools or (None,) * len(prepared.devices)
+    main, *others = [
+        _record(device) | ({"pool": dict(pool)} if pool else {})
+        for device, pool in zip(prepared.devices, pools, strict=True)
+    ]
+    return {**main, "also": others} if others else main
+
+
+def _record(device: Device) -> dict[str, Any]:
     runtime, version = device.runtime(device.formats[0])
     return {
         "name": device.name,
@@ -87,13 +98,28 @@ def search(
         prior=_prior(prepared, view),
         limit=settings.target_ms * settings.max_latency_factor,
     )
+    with alone_with(folder.database):
+        return _searched(folder, prepared, sampler, progress, stop, after_trial)
+
+
+def _searched(
+    folder: RunFolder,
+    prepared: Prepared,
+    sampler: BaseSampler,
+    progress: Progress,
+    stop: Stop,
+    after_trial: Callable[[list[Row]], None],
+) -> list[Row]:
+    settings = folder.settings
     study = open_study(folder.database, sampler, settings.objective, create=True)
     try:
         if not folder.database.shared and take_up_lost(study, prepared.space):
             progress.note("taking up the trials that were in flight when the search ended")
-        if folder.database.shared:
+        if settings.storage is not None:
             agree(study, settings, _meaning(prepared))
-        with workers_of(settings) as workers, _heart(folder, study) as heartbeat:
+            _share_levels(study, prepared)
+        tell = getattr(progress, "doing", lambda worker, what: None)
+        with workers_of(settings, tell) as workers, _heart(folder, study) as heartbeat:
             work = _search(folder, prepared, study, workers, progress, after_trial)
             work.heartbeat = heartbeat
             rows = work.run(stop)
@@ -106,6 +132,19 @@ def search(
         return rows
     finally:
         close(study)
+
+
+def _share_levels(study: Study, prepared: Prepared) -> None:
+    """Every search of a study counts on the level that the first of them found for a pool."""
+    for device in prepared.devices:
+        pool = pool_of(device)
+        if pool is None or pool.level is None:
+            continue
+        kept = study.user_attrs.get(f"pool:{device.name}")
+        if kept is None:
+            study.set_user_attr(f"pool:{device.name}", pool.level.to_dict())
+        else:
+            pool.take_up(kept)
 
 
 def _meaning(prepared: Prepared) -> dict[str, Any]:
@@ -153,6 +192,7 @@ def _search(
         too_slow=too_slow(settings),
         seed=settings.seed,
         epoch_by_epoch=settings.pruner != "none",
+        relayed=watch_on(workers, folder.database),
     )
     work = Search(
         folder,
@@ -168,6 +208,7 @@ def _search(
         limits=limits_of(settings),
         rule=rule_of(settings.pruner, settings.epochs),
         workers=workers,
+        measured_at_once=lambda: at_once(prepared.devices),
         patient=patient(prepared, workers),
         retries=settings.retries,
         trial_timeout=settings.trial_timeout,
@@ -192,7 +233,7 @@ def patient(prepared: Prepared, workers: Workers) -> bool:
     """Whether measuring takes the cores that trainings run on, so that one waits for the other."""
     settings = prepared.settings
     measuring = any(
-        is_host(device) and known is None
+        shares_cores(device) and known is None
         for device, known in zip(prepared.devices, prepared.predictors, strict=True)
     )
     return measuring and workers.count > 1 and not settings.measure_cores and not on_gpus(settings)

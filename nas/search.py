@@ -6,13 +6,14 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from candidates import Architecture
 from nas.evaluation import Evaluation, Evaluator, Measured
+from nas.flights import Flight, Progress, Proposal, Workers
 from nas.hopeless import check_hopeless
 from nas.run_folder import RunFolder
 from nas.samplers.halting import Rule
@@ -20,7 +21,8 @@ from nas.samplers.history import WORST
 from nas.stopping import Stop
 from nas.storage import first_line
 from nas.targets import is_predicted, latencies_of
-from nas.trials import Book, Row, architecture_text
+from nas.trial_storage import together
+from nas.trials import Book, Row, architecture_text, completed
 from nas.watch import Watch
 from nas.workers.inline import Inline
 
@@ -33,55 +35,15 @@ if TYPE_CHECKING:
     from search_space import FactorizedSpace
 
 WAITING_SECONDS = 1.0  # between looks at a study that others are finishing
-WRITING_SHARE = 0.05  # of the time goes into the run folder's files at most
-
-
-class Progress(Protocol):
-    """Where a search shows what it does."""
-
-    def trial(self, row: Row, rows: list[Row]) -> None:
-        """A trial has ended."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Something to know, in a sentence."""
-        ...
-
-
-class Workers(Protocol):
-    """Where trainings run: a `concurrent.futures.Executor` with so many workers, each of which can be killed."""
-
-    count: int
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Have `fn` run by a free worker."""
-        ...
-
-    def kill(self, future: Future[Any]) -> None:
-        """End the worker that runs `future`."""
-        ...
-
-
-@dataclass
-class Flight:
-    """A trial that is being trained, and those that turned out to be the same network meanwhile."""
-
-    trial: Trial
-    id: str
-    base: Architecture
-    measured: Evaluation
-    watch: Watch
-    attempts: int = 0
-    started: float = 0.0
-    overdue: bool = False
-    twins: list[Trial] = field(default_factory=list)
+WRITING_SHARE = 0.02  # of the time goes into the run folder's files at most
 
 
 @dataclass
 class Search:
     """A search in a run folder. `run` goes on until the settings' number of trials is complete.
 
-    With `patient`, new candidates wait until every training has ended: their measuring shares cores with it.
+    `measured_at_once` says how many candidates can be measured at the same time. With `patient`, new ones
+    wait until every training has ended: their measuring shares cores with it.
     A training that fails is tried again `retries` times, one that takes longer than `trial_timeout` seconds
     is ended. With a `heartbeat` the study is shared with other searches.
     """
@@ -97,6 +59,7 @@ class Search:
     limits: Limits | None = None
     rule: Rule | None = None
     workers: Workers = field(default_factory=Inline)
+    measured_at_once: Callable[[], int] = lambda: 1
     patient: bool = False
     retries: int = 0
     trial_timeout: float | None = None
@@ -116,7 +79,7 @@ class Search:
             if self.flights:
                 for future in self._ended():
                     rows = self._land(future, rows, stop)
-            elif self.heartbeat and _completed(rows) < self.folder.settings.trials and not stop.asked:
+            elif self.heartbeat and completed(rows) < self.folder.settings.trials and not stop.asked:
                 time.sleep(WAITING_SECONDS)  # the others' last trials, which may come back to us
                 rows = self._refreshed()
             else:
@@ -133,36 +96,62 @@ class Search:
         ready: list[Flight] = []
         if self.patient and self.flights:
             return rows
-        while not stop.asked:
-            mine = len(self.flights) + len(ready)
-            flying = sum(row.state == "RUNNING" for row in rows) if self.heartbeat else mine
-            if (
-                mine >= self.workers.count
-                or _completed(rows) + max(mine, flying) >= self.folder.settings.trials
-            ):
+        while True:
+            proposals, rows = self._proposals(rows, ready, stop)
+            if not proposals:
                 break
-            trial = self.study.ask()
-            if self.heartbeat:
-                self.heartbeat.begin(trial._trial_id)
-                trial.set_user_attr("worker", f"{platform.node()}:{os.getpid()}")
-            flight = self._prepare(trial, [*self.flights.values(), *ready])
-            if flight is None:
-                rows = self._after(trial.number, rows)
-            elif self.patient:
-                ready.append(flight)
-            else:
-                self._submit(flight)
+            for proposal, measured in zip(proposals, self._measured(proposals), strict=True):
+                flight = self._promising(proposal, measured)
+                if flight is None:
+                    rows = self._landed(proposal, rows)
+                elif self.patient:
+                    ready.append(flight)
+                else:
+                    self._submit(flight)
         for flight in ready:
             self._submit(flight)
         return rows
 
-    def _prepare(self, trial: Trial, flying: list[Flight]) -> Flight | None:
-        """Find out all that needs no training. None where the trial was told, or waits for its twin's end."""
+    def _proposals(
+        self, rows: list[Row], ready: list[Flight], stop: Stop
+    ) -> tuple[list[Proposal], list[Row]]:
+        """Candidates for free workers, as many as can be measured at once; and the rows."""
+        found: list[Proposal] = []
+        while not stop.asked and len(found) < self.measured_at_once():
+            mine = len(self.flights) + len(ready) + len(found)
+            flying = sum(row.state == "RUNNING" for row in rows) if self.heartbeat else mine
+            if (
+                mine >= self.workers.count
+                or completed(rows) + max(mine, flying) >= self.folder.settings.trials
+            ):
+                break
+            trial, base, arch = self._ask()
+            proposal = self._propose(trial, base, arch, [*self.flights.values(), *ready, *found])
+            if proposal is None:
+                rows = self._after(trial.number, rows)
+            else:
+                found.append(proposal)
+        return found, rows
+
+    def _ask(self) -> tuple[Trial, Architecture, Architecture]:
+        """A new trial with its architecture, in the space and as deployed; written down before what takes long."""
+        trial = self.study.ask()
+        if self.heartbeat:
+            self.heartbeat.begin(trial._trial_id)
+        with together(self.study):
+            if self.heartbeat:
+                trial.set_user_attr("worker", f"{platform.node()}:{os.getpid()}")
+            base = self.space.decode(self.space.suggest(trial))
+            arch = self.evaluate.deploy(base)
+            describe(trial, arch)
+        return trial, base, arch
+
+    def _propose(
+        self, trial: Trial, base: Architecture, arch: Architecture, flying: list[Proposal]
+    ) -> Proposal | None:
+        """Find out whether a trial is to be measured. None where it was told, or waits for its twin's end."""
         from optuna.trial import TrialState
 
-        base = self.space.decode(self.space.suggest(trial))
-        arch = self.evaluate.deploy(base)
-        describe(trial, arch)
         broken = self.limits.broken(arch) if self.limits else ()
         if broken:
             trial.set_user_attr("over_limit", "; ".join(broken))
@@ -177,25 +166,55 @@ class Search:
         if arch.id in self.known:
             self._tell_again(trial, self.known[arch.id])
             return None
-        twin = next((flight for flight in flying if flight.id == arch.id), None)
+        twin = next((other for other in flying if other.id == arch.id), None)
         if twin is not None:
             twin.twins.append(trial)
             return None
+        return Proposal(trial=trial, id=arch.id, base=base)
+
+    def _measured(self, proposals: list[Proposal]) -> list[Evaluation | Exception]:
+        """The proposals' latencies, measured at once where there are several; or why there is none."""
+
+        def measured(proposal: Proposal) -> Evaluation | Exception:
+            try:
+                return self.evaluate.latency(proposal.base)
+            except Exception as error:
+                return error
+
+        if len(proposals) == 1:
+            return [measured(proposals[0])]
+        threads = ThreadPoolExecutor(len(proposals))
         try:
-            measured = self.evaluate.latency(base)
-        except Exception as error:
-            self._fail(trial, first_line(error))
+            return list(threads.map(measured, proposals))
+        finally:
+            threads.shutdown(wait=False)
+
+    def _promising(self, proposal: Proposal, measured: Evaluation | Exception) -> Flight | None:
+        """What is to be trained; None where the trial was told."""
+        from optuna.trial import TrialState
+
+        trial = proposal.trial
+        if isinstance(measured, Exception):
+            self._fail(trial, first_line(measured))
             return None
-        _keep(trial, measured, {})  # the rule that stops trainings weighs accuracies by it
         settings = self.folder.settings
-        if settings.also:  # samplers then see how slow it is on the device where it misses most
-            worst = settings.targets.worst(latencies_of(measured.latency_ms, measured.measurement))
-            trial.set_user_attr(WORST, worst * settings.target_ms)
+        with together(self.study):
+            _keep(trial, measured, {})  # the rule that stops trainings weighs accuracies by it
+            if settings.also:  # samplers then see how slow it is on the device where it misses most
+                worst = settings.targets.worst(latencies_of(measured.latency_ms, measured.measurement))
+                trial.set_user_attr(WORST, worst * settings.target_ms)
         if self.evaluate.too_slow(measured):
             self._end(trial, state=TrialState.PRUNED)
             return None
         watch = Watch(self.study, self.folder.database, (trial.number, trial._trial_id), self.rule, settings)
-        return Flight(trial, arch.id, base, measured, watch)
+        return Flight(
+            trial=trial,
+            id=proposal.id,
+            base=proposal.base,
+            twins=proposal.twins,
+            measured=measured,
+            watch=watch,
+        )
 
     def _rival(self, number: int, id: str) -> int | None:
         """An earlier trial of another search that is at the same network; of two that meet, the later yields."""
@@ -214,7 +233,7 @@ class Search:
         if self.heartbeat:
             self.heartbeat.bury()
         rows = self.rows()
-        for row in rows:
+        for row in self._book.news():
             if row.id and _is_known(row):
                 self.known.setdefault(row.id, row)
         return rows
@@ -222,7 +241,10 @@ class Search:
     def _submit(self, flight: Flight) -> None:
         flight.attempts += 1
         flight.started, flight.overdue = time.monotonic(), False
-        future = self.workers.submit(self.evaluate.training(flight.watch), flight.base, flight.measured)
+        training = self.evaluate.training(
+            flight.watch, f"training {flight.id} of trial {flight.trial.number}"
+        )
+        future = self.workers.submit(training, flight.base, flight.measured)
         self.flights[future] = flight
 
     def _ended(self) -> set[Future[Any]]:
@@ -258,11 +280,15 @@ class Search:
                 self._submit(flight)
                 return rows
             self._fail(flight.trial, reason)
-        rows = self._after(flight.trial.number, rows)
-        for trial in flight.twins:
-            known = self.known.get(flight.id)
+        return self._landed(flight, rows)
+
+    def _landed(self, ended: Proposal, rows: list[Row]) -> list[Row]:
+        """Write down and show that a trial has ended, and tell its twins."""
+        rows = self._after(ended.trial.number, rows)
+        for trial in ended.twins:
+            known = self.known.get(ended.id)
             if known is None:
-                self._fail(trial, f"the same network as trial {flight.trial.number}, which has no accuracy")
+                self._fail(trial, f"the same network as trial {ended.trial.number}, which has no accuracy")
             else:
                 self._tell_again(trial, known)
             rows = self._after(trial.number, rows)
@@ -272,14 +298,15 @@ class Search:
         """Tell the study what an evaluation found; `kept` is what it has of it already."""
         from optuna.trial import TrialState
 
-        _keep(trial, evaluation, kept)
-        if evaluation.accuracy is None:
-            self._end(trial, state=TrialState.PRUNED)
-            return
-        score = self._reward(evaluation.accuracy, evaluation.latency_ms, evaluation.measurement)
-        trial.set_user_attr("reward", score)
-        pareto = self.folder.settings.objective == "pareto"
-        self._end(trial, [evaluation.accuracy, evaluation.latency_ms] if pareto else score)
+        with together(self.study):
+            _keep(trial, evaluation, kept)
+            if evaluation.accuracy is None:
+                self._end(trial, state=TrialState.PRUNED)
+                return
+            score = self._reward(evaluation.accuracy, evaluation.latency_ms, evaluation.measurement)
+            trial.set_user_attr("reward", score)
+            pareto = self.folder.settings.objective == "pareto"
+            self._end(trial, [evaluation.accuracy, evaluation.latency_ms] if pareto else score)
 
     def _tell_again(self, trial: Trial, known: Row) -> None:
         """Answer a second visit from what is known of the same network."""
@@ -317,15 +344,14 @@ class Search:
 
     def _after(self, number: int, rows: list[Row]) -> list[Row]:
         """Write down and show that a trial has ended, unless it waits for its twin."""
-        self._refreshed()
-        rows = self._with_measured_front()
+        rows = self._with_measured_front(self._refreshed())
         row = next(row for row in reversed(rows) if row.number == number)
         if row.state == "RUNNING":
             return rows
         self._write(rows)
         self.progress.trial(row, rows)
         self.after_trial(rows)
-        check_hopeless([row for row in rows if row.state != "RUNNING"])
+        check_hopeless(rows)
         return rows
 
     def _write(self, rows: list[Row]) -> None:
@@ -336,9 +362,8 @@ class Search:
             self.folder.write(rows, self.found)
             self._written = (time.monotonic(), time.monotonic() - start)
 
-    def _with_measured_front(self) -> list[Row]:
+    def _with_measured_front(self, rows: list[Row]) -> list[Row]:
         """The rows; where predictions are measured as they reach the front, until none on it is predicted."""
-        rows = self.rows()
         while self.measure_front_now is not None:
             predicted = [row for row in rows if row.on_front and is_predicted(row.measurement)]
             if not predicted:
@@ -366,7 +391,7 @@ def describe(trial: Trial, arch: Architecture) -> None:
 
 
 def _keep(trial: Trial, evaluation: Evaluation, kept: Mapping[str, Any]) -> None:
-    """Write down what is not kept yet: each attribute is a transaction."""
+    """Write down what is not kept yet."""
     for name, value in evaluation.attributes().items():
         if name not in kept or kept[name] != value:
             trial.set_user_attr(name, value)
@@ -386,7 +411,3 @@ def _why(error: BaseException, flight: Flight, timeout: float | None) -> str:
 def _is_known(row: Row) -> bool:
     """Whether a second visit of the row's network can be answered from it."""
     return row.evaluated or (row.state == "PRUNED" and row.latency_ms is not None)
-
-
-def _completed(rows: list[Row]) -> int:
-    return sum(row.state == "COMPLETE" for row in rows)

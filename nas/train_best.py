@@ -19,14 +19,10 @@ from nas.trials import Row, candidate_of, ranked
 
 FOLDER, SUMMARY = "trained", "trained.json"
 
-
-@dataclass(frozen=True)
-class Plan:
-    """How many to train, and how; checked before the search begins."""
-
-    count: int
-    recipe: Recipe
-    options: session.Options
+TrainAll = Callable[
+    [Sequence[TrainingFolder], TrainingData, session.Options, TextIO, Callable[[], bool]], bool
+]
+"""Trains what is not finished among the folders; answers whether all is, or the user asked to stop."""
 
 
 def chosen(rows: Sequence[Row], target_ms: float, count: int) -> list[Row]:
@@ -38,6 +34,32 @@ def chosen(rows: Sequence[Row], target_ms: float, count: int) -> list[Row]:
         unique.values(), key=lambda row: (row.latency_ms or 0.0) > target_ms
     )  # stable: reward within
     return order[:count]
+
+
+def one_by_one(
+    folders: Sequence[TrainingFolder],
+    data: TrainingData,
+    options: session.Options,
+    stream: TextIO,
+    stop: Callable[[], bool],
+) -> bool:
+    """Train all that is not finished, here; whether `stop` let it come to the end."""
+    for number, folder in enumerate(folders, start=1):
+        print(f"training {folder.path.name} in full, {number} of {len(folders)}", file=stream, flush=True)
+        with folder.locked():
+            if not folder.finished and session.run(folder, data, options, stream, stop=stop) is None:
+                return False
+    return True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many to train, and how; checked before the search begins. `train` is where: here, or in a cluster."""
+
+    count: int
+    recipe: Recipe
+    options: session.Options
+    train: TrainAll = one_by_one
 
 
 def train_best(
@@ -56,33 +78,30 @@ def train_best(
     What is finished already is not trained again. The list, which trained.json holds too, has the highest
     accuracy first.
     """
-    summary = []
-    for number, row in enumerate(rows, start=1):
-        print(f"training {row.id} in full, {number} of {len(rows)}", file=stream, flush=True)
-        folder, data = _opened(
-            run / FOLDER / str(row.id), candidate_of(row, found), data_name, seed, plan.recipe
-        )
-        with folder.locked():
-            if not folder.finished and session.run(folder, data, plan.options, stream, stop=stop) is None:
-                return None
-            summary.append(_measured(folder, row, measure))
+    folders = []
+    if rows:
+        data = choose(opening.open_data(data_name, rows[0].arch(), plan.recipe))
+        for row in rows:
+            known = candidate_of(row, found)
+            folders.append(_opened(run / FOLDER / str(row.id), known, data_name, seed, plan.recipe, data))
+        if not plan.train(folders, data, plan.options, stream, stop):
+            return None
+    summary = [_measured(folder, row, measure) for folder, row in zip(folders, rows, strict=True)]
     summary.sort(key=lambda item: -item["accuracy"])
     write_text(run / SUMMARY, _json(summary))
     return summary
 
 
 def _opened(
-    path: Path, known: Candidate, data_name: str, seed: int, recipe: Recipe
-) -> tuple[TrainingFolder, TrainingData]:
+    path: Path, known: Candidate, data_name: str, seed: int, recipe: Recipe, data: TrainingData
+) -> TrainingFolder:
     if is_training(path):
         folder = open_training(path)
-        data = choose(opening.open_data(data_name, folder.architecture, folder.recipe))
         opening.check_same_data(folder, data)
-        return folder, data
-    data = choose(opening.open_data(data_name, known.architecture, recipe))
+        return folder
     arch = opening.fitted(known.architecture, data.source, None)
     name = known.architecture.id
-    return session.new_training(name, arch, data_name, data, recipe, seed, path, known=known), data
+    return session.new_training(name, arch, data_name, data, recipe, seed, path, known=known)
 
 
 def _measured(folder: TrainingFolder, row: Row, measure: Callable[[Any], Measured]) -> dict[str, Any]:

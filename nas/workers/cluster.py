@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import logging
-import socket
-from collections.abc import Callable
+import os
+import platform
+import warnings
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
+from itertools import count as numbers
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from candidates import Architecture
-from candidates.errors import InputError, RunError
 from nas.evaluation import Watch
+from nas.workers.board import Board, Line, Lines
+from nas.workers.connection import connected
+from nas.workers.errors import plain
 from nas.workers.training import within_memory
 
 if TYPE_CHECKING:
@@ -20,44 +26,60 @@ if TYPE_CHECKING:
     from nas.recipe import Recipe
     from nas.training import Outcome
 
-START = "local"  # a cluster of this machine, for this search alone
+Tell = Callable[[str, str], None]
+"""Told a worker's name, and what it does from now on; nothing, where that is empty."""
 
 
 class RayWorkers(Executor):
     """An Executor whose tasks run anywhere in a cluster; `count` of them at once.
 
-    `address` is a cluster's (HOST:PORT, or `auto` for the one that this machine is part of) or `local`. Each
-    task takes `cpus` cores and `gpus` GPUs, fractions allowed. Nodes may join and leave; a task whose node
-    dies ends with an error, and the search tries it again elsewhere.
+    `address` is a cluster's, see `connected`. Each task takes `cpus` cores and `gpus` GPUs, fractions
+    allowed. Nodes may join and leave; a task whose node dies ends with an error, and the search tries it
+    again elsewhere. `tell` learns what each worker does and prints, as it comes; `handlers` are for other
+    messages that tasks send through `line`.
     """
 
-    def __init__(self, address: str, count: int, cpus: float = 1.0, gpus: float = 0.0) -> None:
-        try:
-            import ray
-        except ImportError:
-            raise InputError("--ray needs Ray; install it by pip install 'mobile-nas[cluster]'") from None
-        self.count, self._ray, self._ours = count, ray, not ray.is_initialized()
-        if self._ours:
-            _check_answers(address)
-            try:
-                ray.init(
-                    address=None if address == START else address,
-                    logging_level=logging.ERROR,
-                    log_to_driver=False,
-                )
-            except (ConnectionError, RuntimeError, ValueError) as error:
-                words = str(error).splitlines()[0] if str(error) else type(error).__name__
-                raise RunError(f"the Ray cluster {address} cannot be reached: {words}") from None
+    def __init__(
+        self,
+        address: str,
+        count: int,
+        cpus: float = 1.0,
+        gpus: float = 0.0,
+        tell: Tell = lambda worker, text: None,
+        handlers: Mapping[str, Callable[..., Any]] | None = None,
+    ) -> None:
+        self.count, self._ray, self._tell = count, connected(address), tell
         # Ray itself does not try again: the search does, and keeps the reason.
-        self._task = ray.remote(max_retries=0, num_cpus=cpus, num_gpus=gpus)(_call)
+        self._task = self._ray.remote(max_retries=0, num_cpus=cpus, num_gpus=gpus)(_call)
+        self._numbers = numbers()
         self._refs: dict[Future[Any], Any] = {}
+        self._working: dict[int, str] = {}  # the worker of each task
+        self._watches: dict[int, Watch] = {}
+        self._lock = Lock()
+        self._board = Board(self._ray, {"doing": self._doing, "watch": self._watch, **(handlers or {})})
+        self.line = self._board.line
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run `fn` somewhere in the cluster; where all of it is taken, as soon as there is room."""
-        ref = self._task.remote(fn, args, kwargs)
-        future: Future[Any] = ref.future()
+        number = next(self._numbers)
+        self._working[number] = ""
+        ref = self._task.remote(fn, args, kwargs, self.line, number)
+        future: Future[Any] = Future()
         self._refs[future] = ref
-        future.add_done_callback(lambda done: self._refs.pop(done, None))
+
+        def ended(done: Future[Any]) -> None:
+            self._refs.pop(future, None)
+            with self._lock:
+                worker = self._working.pop(number)
+            error = done.exception()
+            if error is None:
+                future.set_result(done.result())
+            else:
+                future.set_exception(plain(error))
+            if worker:
+                self._tell(worker, "")
+
+        ref.future().add_done_callback(ended)
         return future
 
     def kill(self, future: Future[Any]) -> None:
@@ -67,36 +89,79 @@ class RayWorkers(Executor):
             self._ray.cancel(ref, force=True)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Leave the cluster; without `wait` end what runs for us."""
+        """Without `wait` end what runs for us."""
         if not wait:
             for future in list(self._refs):
                 self.kill(future)
-        if self._ours:
-            self._ray.shutdown()
+        self._board.close()
 
     def shared(self, value: Any) -> Any:
         """A reference to `value`, which is put into the cluster's object store once."""
         return self._ray.put(value)
 
+    def relayed(self, watch: Watch) -> Watch:
+        """A watch for a task, which asks `watch` here: a study in a file is on this machine alone."""
+        number = next(self._numbers)
+        self._watches[number] = watch
+        return RelayedWatch(self.line, number)
 
-def _check_answers(address: str) -> None:
-    """Ray itself tries for minutes."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon:
-        if address not in ("auto", START):
-            raise InputError(f"--ray is {address!r}; expected HOST:PORT, auto or {START}")
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except (OSError, ValueError) as error:
-        raise RunError(f"the Ray cluster {address} cannot be reached: {error}") from None
+    def _doing(self, number: int, worker: str, text: str) -> None:
+        with self._lock:
+            ended = number not in self._working
+            if not ended:
+                self._working[number] = worker
+        self._tell(worker, text)
+        if ended:
+            self._tell(worker, "")
+
+    def _watch(self, number: int, accuracy: float) -> bool:
+        return self._watches[number](accuracy)
 
 
-def _call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+@dataclass(frozen=True)
+class RelayedWatch:
+    """Asks the search's own watch, from any node."""
+
+    line: Line
+    number: int
+
+    def __call__(self, accuracy: float) -> bool:
+        answer = self.line.ask("watch", self.number, accuracy)
+        if isinstance(answer, Exception):
+            raise answer
+        return bool(answer)
+
+
+def _call(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], line: Line, number: int
+) -> Any:
     from nas import cpu
 
     cpu.prepare()
-    return fn(*args, **kwargs)
+    me = _name()
+
+    def say(text: str) -> None:
+        line.tell("doing", number, me, text)
+
+    say(label(fn))
+    try:
+        with redirect_stdout(Lines(say)), redirect_stderr(Lines(say)):
+            return fn(*args, **kwargs)
+    finally:
+        line.flush()
+
+
+def _name() -> str:
+    """This worker's: its machine and process, and its GPUs where it has some."""
+    import ray
+
+    gpus = ",".join(map(str, ray.get_gpu_ids()))
+    return f"{platform.node()}:{os.getpid()}" + (f" GPU {gpus}" if gpus else "")
+
+
+def label(fn: Callable[..., Any]) -> str:
+    """What a task does, for people."""
+    return str(getattr(fn, "label", "training"))
 
 
 @dataclass(frozen=True)
@@ -112,9 +177,10 @@ class ClusterTraining:
 
 @cache
 def _proxy(data: Any, recipe: Recipe) -> Proxy:
-    """One for each process that Ray keeps for our tasks."""
+    """One for each process that Ray keeps for our tasks. The images stay in the object store, which all share."""
     import ray
 
     from nas.proxy import Proxy
 
+    warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # and nothing writes to it
     return Proxy.prepare(ray.get(data), recipe)

@@ -3,40 +3,45 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from candidates.errors import InputError
-from nas.workers.cluster import ClusterTraining, RayWorkers
+from nas.workers.cluster import ClusterTraining, RayWorkers, Tell
 from nas.workers.inline import Inline
 from nas.workers.seats import Seat, Seats
 
 if TYPE_CHECKING:
-    from nas.evaluation import Train
+    from nas.evaluation import Train, Watch
+    from nas.flights import Workers
     from nas.proxy import Proxy
-    from nas.search import Workers
     from nas.settings import SearchSettings
+    from nas.storage import Place
+    from nas.workers.full_training import Cluster
     from nas.workers.training import ProxyTraining
+
+MPS = "CUDA_MPS_PIPE_DIRECTORY"
+MPS_FOLDER = "/tmp/nvidia-mps"  # where the daemon puts its pipes unless it is told otherwise
 
 
 @contextmanager
-def workers_of(settings: SearchSettings) -> Iterator[Workers]:
+def workers_of(settings: SearchSettings, tell: Tell = lambda worker, text: None) -> Iterator[Workers]:
     """The workers, ended with the block: at once where it ends with an error or an interrupt.
 
-    While the block runs, this process keeps to the cores that are set aside for measuring, if any are.
+    `tell` learns what each of them does. While the block runs, this process keeps to the cores that are set aside for measuring, if any are.
     """
     workers: Seats | RayWorkers
     before = _cores()
     if settings.ray is not None:
-        share = 1.0 / settings.per_gpu if settings.gpus is not None else 0.0
-        workers = RayWorkers(settings.ray, settings.workers, gpus=share)
+        workers = RayWorkers(settings.ray, settings.workers, gpus=_gpu_share(settings), tell=tell)
     else:
         seats = seats_of(settings)
         if not seats:
             yield Inline()
             return
-        workers = Seats(seats)
+        workers = Seats(seats, tell)
     try:
         if settings.measure_cores:
             os.sched_setaffinity(0, set(before[: settings.measure_cores]))
@@ -50,11 +55,30 @@ def workers_of(settings: SearchSettings) -> Iterator[Workers]:
     workers.shutdown()
 
 
+def cluster(settings: SearchSettings) -> Cluster:
+    """Where full trainings run that are not to run here."""
+    from nas.workers.full_training import Cluster
+
+    return Cluster(str(settings.ray), _gpu_share(settings), settings.retries)
+
+
+def _gpu_share(settings: SearchSettings) -> float:
+    """Of a GPU, for each training in a cluster."""
+    return 1.0 / settings.per_gpu if settings.gpus is not None else 0.0
+
+
 def training_on(workers: Workers, proxy: Proxy, training: ProxyTraining) -> Train:
     """What is sent to the workers: in a cluster the data go through its object store."""
     if isinstance(workers, RayWorkers):
         return ClusterTraining(workers.shared(proxy.data), proxy.recipe)
     return training
+
+
+def watch_on(workers: Workers, database: Place) -> Callable[[Watch], Watch]:
+    """How a watch is sent to the workers: a study in a file is out of other machines' reach."""
+    if isinstance(workers, RayWorkers) and database.path is not None:
+        return workers.relayed
+    return lambda watch: watch
 
 
 def seats_of(settings: SearchSettings) -> list[Seat]:
@@ -77,9 +101,9 @@ def seats_of(settings: SearchSettings) -> list[Seat]:
 
 
 def on_gpus(settings: SearchSettings) -> bool:
-    """Whether trainings leave this machine's cores alone."""
-    if settings.gpus is not None:
-        return True
+    """Whether trainings leave the cores alone. A cluster's tasks see a GPU only where one is asked for."""
+    if settings.gpus is not None or settings.ray is not None:
+        return settings.gpus is not None
     import torch
 
     return torch.cuda.is_available()
@@ -99,9 +123,32 @@ def _gpu_seats(settings: SearchSettings, left: frozenset[int], bound: frozenset[
         if not number.isdecimal() or int(number) >= count:
             raise InputError(f"--gpus names {number!r}; expected all, or numbers from 0 to {count - 1}")
     threads = max(1, len(left) // (len(wanted) * settings.per_gpu))
+    pipe = mps_pipe()
+    shared = {} if pipe is None else {MPS: pipe}
     return [
-        Seat(threads, bound, {"CUDA_VISIBLE_DEVICES": gpu}) for _ in range(settings.per_gpu) for gpu in wanted
+        Seat(threads, bound, {"CUDA_VISIBLE_DEVICES": gpu, **shared})
+        for _ in range(settings.per_gpu)
+        for gpu in wanted
     ]
+
+
+def mps_pipe() -> str | None:
+    """The folder of CUDA MPS's control pipe, where its daemon runs on this machine; None where it does not."""
+    folder = os.environ.get(MPS, MPS_FOLDER)
+    return folder if (Path(folder) / "control").exists() else None
+
+
+def sharing_note(settings: SearchSettings) -> str | None:
+    """How the workers of one GPU share it, in a sentence; None where none do."""
+    if settings.gpus is None or settings.per_gpu == 1 or settings.ray is not None:
+        return None
+    pipe = mps_pipe()
+    if pipe is None:
+        return (
+            f"the {settings.per_gpu} workers of a GPU take turns on it; with CUDA MPS "
+            "(nvidia-cuda-mps-control -d) they would run on it at once"
+        )
+    return f"the {settings.per_gpu} workers of a GPU run on it at once, by CUDA MPS at {pipe}"
 
 
 def _cores() -> list[int]:

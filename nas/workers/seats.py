@@ -34,10 +34,15 @@ class Seat:
 
 
 class Seats(Executor):
-    """An Executor with a process for each seat. A process that died is replaced."""
+    """An Executor with a process for each seat. A process that died is replaced.
 
-    def __init__(self, seats: Sequence[Seat]) -> None:
-        self._seats = tuple(seats)
+    `tell` learns what each worker does from now on; nothing, where that is empty.
+    """
+
+    def __init__(
+        self, seats: Sequence[Seat], tell: Callable[[str, str], None] = lambda worker, text: None
+    ) -> None:
+        self._seats, self._tell = tuple(seats), tell
         self.count = len(self._seats)
         self._free: SimpleQueue[int] = SimpleQueue()
         self._pools: dict[int, ProcessPoolExecutor] = {}
@@ -62,6 +67,7 @@ class Seats(Executor):
                 break
         with self._lock:
             self._at[future] = number
+        self._tell(f"worker {number + 1}", str(getattr(fn, "label", "training")))
         future.add_done_callback(self._leave)
         return future
 
@@ -102,7 +108,10 @@ class Seats(Executor):
             number = self._at.pop(future)
         if not future.cancelled() and isinstance(future.exception(), BrokenProcessPool):
             self._discard(number)
-        self._free.put(number)
+        try:
+            self._tell(f"worker {number + 1}", "")  # before the seat's next task is told of
+        finally:
+            self._free.put(number)
 
     def _discard(self, number: int) -> None:
         """Forget a seat's process; the next task there starts another."""

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import pytest
@@ -204,6 +205,48 @@ def test_measuring_waits_where_it_shares_cores_with_training(lab: Lab, pair: Sea
     assert overlaps
     assert not any(overlaps)
     assert len({pid for _, pid in training.trained()}) == 2
+
+
+def test_several_devices_measure_at_once_and_no_network_twice(lab: Lab, pair: Seats, tmp_path: Path) -> None:
+    training = Training(tmp_path)
+    work = with_workers(
+        lab, training, pair, trials=6, target_ms=1.0, max_latency_factor=3.0, sampler="random",
+        measured_at_once=lambda: 2,
+    )  # fmt: skip
+    point = work.space.sample(random.Random(5))
+    work.study.enqueue_trial(point)
+    work.study.enqueue_trial(point)  # the first is still being measured when this one is asked for
+    meeting, together = Barrier(2), []
+
+    def measure(arch: Architecture) -> FakeMeasurement:
+        try:
+            together.append(meeting.wait(timeout=0.2))
+        except BrokenBarrierError:
+            meeting.reset()
+        return lab.measure(arch)
+
+    work.evaluate = replace(work.evaluate, measure=measure)
+    rows = work.run(Stop(print))
+    assert sum(row.state == "COMPLETE" for row in rows) == 6
+    assert {row.state for row in rows} == {"COMPLETE", "PRUNED"}
+    assert rows[1].duplicate_of == 0
+    assert rows[1].latency_ms == rows[0].latency_ms
+    assert together, "two are measured at the same time"
+    assert len(lab.measured) == len(set(lab.measured))
+    assert len(training.trained()) == sum(row.evaluated for row in rows)
+
+
+def test_what_each_worker_does_is_told(lab: Lab, tmp_path: Path) -> None:
+    said: list[tuple[str, str]] = []
+    seats = Seats([Seat()] * 2, lambda worker, text: said.append((worker, text)))
+    try:
+        rows = with_workers(lab, Training(tmp_path, seconds=0.2), seats, trials=4).run(Stop(print))
+    finally:
+        seats.shutdown(wait=False)
+    assert {worker for worker, _ in said} == {"worker 1", "worker 2"}
+    told = [text for _, text in said if text]
+    assert sorted(told) == sorted(f"training {r.id} of trial {r.number}" for r in rows if r.evaluated)
+    assert said[-1][1] == ""
 
 
 @pytest.mark.parametrize("pruner", ["median", "hyperband"])
