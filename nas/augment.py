@@ -7,26 +7,23 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def random_crop_flip(images: Tensor, padding: int, flip: bool, generator: torch.Generator) -> Tensor:
-    """Shift each image by up to `padding` pixels, zeros coming in, and mirror half of them.
+def draw_crops(count: int, padding: int, flip: bool, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """What `crop_flip` is to do with `count` images: shifts of up to `padding` pixels, half of them mirrored.
 
-    `images` is N×C×H×W and keeps its type; `generator` is on the CPU, so that the same seed gives the same
-    crops on every device.
+    `generator` is on the CPU, so that the same seed gives the same crops on every device.
     """
-    n = len(images)
-    offsets = torch.randint(0, 2 * padding + 1, (2, n, 1), generator=generator)
-    mirrored = torch.rand(n, 1, generator=generator) < (0.5 if flip else 0.0)
-    return crop_flip(images, padding, offsets, mirrored)
+    offsets = torch.randint(0, 2 * padding + 1, (2, count, 1), generator=generator)
+    return offsets, torch.rand(count, 1, generator=generator) < (0.5 if flip else 0.0)
 
 
 def crop_flip(images: Tensor, padding: int, offsets: Tensor, mirrored: Tensor) -> Tensor:
-    """Windows into `images` padded with zeros on every side, mirrored where `mirrored` (N×1) says so.
+    """Windows into `images` (N×C×H×W) padded with zeros on every side, mirrored where `mirrored` (N×1) says so.
 
-    `offsets`, 2×N×1, are each window's first row and column, from 0 to twice `padding`; both on the CPU.
+    `offsets`, 2×N×1, are each window's first row and column, from 0 to twice `padding`; both on one device.
     """
     n, _, height, width = images.shape
-    rows = torch.arange(height) + offsets[0]
-    columns = torch.arange(width).expand(n, width)
+    rows = torch.arange(height, device=offsets.device) + offsets[0]
+    columns = torch.arange(width, device=offsets.device).expand(n, width)
     columns = torch.where(mirrored, columns.flip(1), columns) + offsets[1]
     rows, columns = (index.to(images.device, non_blocking=True) for index in (rows, columns))
     padded = F.pad(images, (padding,) * 4)

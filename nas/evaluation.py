@@ -89,7 +89,8 @@ class Evaluator:
     """Measures with `measure` and trains with `train`, in that order.
 
     `deploy` turns a space's architecture into the one that is deployed and measured; what is `too_slow` is
-    not trained. With `epoch_by_epoch` a training's accuracy is watched after every epoch.
+    not trained. With `epoch_by_epoch` a training's accuracy is watched after every epoch, by a watch that
+    `relayed` makes fit for where the training runs.
     """
 
     deploy: Callable[[Architecture], Architecture]
@@ -98,6 +99,7 @@ class Evaluator:
     too_slow: Callable[[Evaluation], bool]
     seed: int
     epoch_by_epoch: bool = False
+    relayed: Callable[[Watch], Watch] = lambda watch: watch
 
     def latency(self, base: Architecture) -> Evaluation:
         """Measure the space's architecture `base` as it is deployed.
@@ -112,9 +114,9 @@ class Evaluator:
         seconds = {"measuring": time.perf_counter() - start}
         return Evaluation(measured.latency_ms, measured.to_dict(), seconds=seconds)
 
-    def training(self, watch: Watch) -> Training:
-        """What a worker is to do with a candidate; `watch` may end it early."""
-        return Training(self.train, self.seed, watch if self.epoch_by_epoch else None)
+    def training(self, watch: Watch, label: str = "training") -> Training:
+        """What a worker is to do with a candidate; `watch` may end it early, `label` says it to people."""
+        return Training(self.train, self.seed, self.relayed(watch) if self.epoch_by_epoch else None, label)
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ class Training:
     train: Train
     seed: int
     watch: Watch | None
+    label: str = "training"
 
     def __call__(self, base: Architecture, known: Evaluation) -> Evaluation:
         start = time.perf_counter()

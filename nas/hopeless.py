@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from candidates.errors import RunError
 from nas.trials import Row
@@ -12,19 +13,20 @@ MOST_TOO_SLOW = 100  # in a row; then the target is out of reach
 
 
 def check_hopeless(rows: Sequence[Row]) -> None:
-    """Raise RunError with the reason; `rows` are the trials that have ended."""
-    last = rows[-MOST_FAILURES:]
+    """Raise RunError with the reason."""
+    ended = (row for row in reversed(rows) if row.state != "RUNNING")
+    latest = list(islice(ended, MOST_TOO_SLOW))[::-1]
+    last = latest[-MOST_FAILURES:]
     if len(last) == MOST_FAILURES and all(row.failed_because for row in last):
         raise RunError(
             f"the last {MOST_FAILURES} candidates failed; the last one because: {last[-1].failed_because}"
         )
-    last = rows[-MOST_TOO_SLOW:]
-    if len(last) < MOST_TOO_SLOW:
+    if len(latest) < MOST_TOO_SLOW:
         return
-    if all(row.over_limit for row in last):
-        raise RunError(f"the last {MOST_TOO_SLOW} candidates were over a limit: {last[-1].over_limit}")
-    if all(row.too_slow or row.over_limit for row in last):
-        fastest = min(row.latency_ms for row in last if row.latency_ms is not None)
+    if all(row.over_limit for row in latest):
+        raise RunError(f"the last {MOST_TOO_SLOW} candidates were over a limit: {latest[-1].over_limit}")
+    if all(row.too_slow or row.over_limit for row in latest):
+        fastest = min(row.latency_ms for row in latest if row.latency_ms is not None)
         raise RunError(
             f"the last {MOST_TOO_SLOW} candidates were too slow to train, the fastest at {fastest:.2f} ms; "
             "raise --target-ms or --max-latency-factor, or lower --resolution"

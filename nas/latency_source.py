@@ -47,9 +47,9 @@ def predictor_for(device: Device, threads: int, source: str) -> Predictor | None
     """
     if source == "measure":
         return None
-    from latency.predictor import stored
+    from nas.devices import stored_predictor
 
-    found = stored(device.name, threads, device.fingerprint())
+    found = stored_predictor(device, threads)
     if found is None and source == "predict":
         raise InputError(
             f"--latency predict: there is no predictor for {device.name} with {threads} thread(s); "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from threading import Lock
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console, Group
@@ -30,6 +31,7 @@ class LiveProgress:
         self._started = time.monotonic()
         self._rows: list[Row] = []
         self._workers: dict[str, str] = {}
+        self._lock = Lock()  # workers' news come in threads of their own
         self._live = Live(console=console, auto_refresh=False, transient=False)
 
     @classmethod
@@ -42,7 +44,8 @@ class LiveProgress:
         return self
 
     def __exit__(self, *details: object) -> None:
-        self._workers.clear()
+        with self._lock:
+            self._workers.clear()
         self._draw()
         self._live.stop()
 
@@ -57,10 +60,11 @@ class LiveProgress:
 
     def doing(self, worker: str, what: str) -> None:
         """Show what a worker does, and since when."""
-        if what:
-            self._workers[worker] = f"{what} since {time.strftime('%H:%M:%S')}"
-        else:
-            self._workers.pop(worker, None)
+        with self._lock:
+            if what:
+                self._workers[worker] = f"{what} since {time.strftime('%H:%M:%S')}"
+            else:
+                self._workers.pop(worker, None)
         self._draw()
 
     def _draw(self) -> None:
@@ -106,7 +110,8 @@ class LiveProgress:
         return table
 
     def _doing(self) -> Text:
-        lines = [f"{worker}: {what}" for worker, what in sorted(self._workers.items())]
+        with self._lock:
+            lines = [f"{worker}: {what}" for worker, what in sorted(self._workers.items())]
         return Text("\n".join(lines), style="dim")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from nas.targets import is_predicted, reasons_of
-from nas.trials import Row
+from nas.trials import Row, completed
 
 if TYPE_CHECKING:
     from nas.settings import SearchSettings
@@ -56,7 +56,7 @@ def outcome(row: Row) -> str:
 def time_left(rows: Sequence[Row], total: int) -> str:
     """An estimate from the recent trials' time, duplicates included."""
     spent = [row.measuring_seconds + row.training_seconds for row in rows[-20:] if row.state == "COMPLETE"]
-    left = total - sum(row.state == "COMPLETE" for row in rows)
+    left = total - completed(rows)
     if not spent or left <= 0:
         return "—"
     at_once = 1 + sum(row.state == "RUNNING" for row in rows)  # the one that ended, and those still in flight
@@ -77,7 +77,7 @@ def trial_line(row: Row, rows: Sequence[Row], total: int) -> str:
         f"accuracy {percent(row.accuracy):>8}",
         f"latency {times(row):>8}",
         f"reward {row.reward:.4f}" if row.reward is not None else "reward      —",
-        f"{sum(r.state == 'COMPLETE' for r in rows)}/{total}",
+        f"{completed(rows)}/{total}",
         f"left {time_left(rows, total)}",
     ]
     note = outcome(row)

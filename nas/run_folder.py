@@ -9,6 +9,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from candidates.files import expanded, made_folders, read_text, write_text
 from nas import folders
 from nas.folders import held
 from nas.settings import SearchSettings
-from nas.storage import Place, file_place, server_place
+from nas.storage import Place, file_place, place_at
 from nas.trials import Row, best_of, candidate_of, ranked
 
 FORMAT = 1
@@ -46,7 +47,7 @@ class RunFolder:
     path: Path
     record: Mapping[str, Any]
 
-    @property
+    @cached_property
     def settings(self) -> SearchSettings:
         """The settings that the run was started, or last resumed, with."""
         try:
@@ -56,10 +57,10 @@ class RunFolder:
 
     @property
     def database(self) -> Place:
-        """Where the study is: in this folder, or on the server that the settings name."""
+        """Where the study is: in this folder, or where the settings say."""
         settings = self.settings
         if settings.storage is not None:
-            return server_place(settings.storage, settings.study)
+            return place_at(settings.storage, settings.study)
         return file_place(self.path / "study.db")
 
     def save_record(self) -> None:

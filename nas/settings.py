@@ -34,7 +34,9 @@ _WHOLE = {
     "retries": (0, 100),
 }
 # How a search is carried out, not what it finds: a resume may change these.
-_FREE = ("trials", "workers", "measure_cores", "gpus", "per_gpu", "retries", "trial_timeout", "ray")
+_FREE = (
+    "trials", "workers", "measure_cores", "gpus", "per_gpu", "retries", "trial_timeout", "device_timeout", "ray",
+)  # fmt: skip
 _OPTIONAL = ("classes", "proxy_resolution", "proxy_samples")
 
 
@@ -79,6 +81,7 @@ class SearchSettings:
     per_gpu: int = 1
     retries: int = 1
     trial_timeout: float | None = None
+    device_timeout: float = 60.0
     ray: str | None = None
     storage: str | None = None
     study: str = "search"
@@ -115,6 +118,7 @@ class SearchSettings:
             checks.number(f"target {name}", target, *TARGETS)
         if self.trial_timeout is not None:
             checks.positive("trial-timeout", self.trial_timeout)
+        checks.number("device-timeout", self.device_timeout)
         checks.text("study", self.study)
         if self.ray is not None:
             checks.text("ray", self.ray)

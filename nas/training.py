@@ -1,7 +1,7 @@
 """The proxy's training loop, and the steps that full training (nas/trainer) shares with it.
 
 Images stay on the training device as bytes; a step is: gather, crop, normalise, forward, backward, update.
-Nothing inside an epoch waits for the device.
+On a GPU it runs in bfloat16 and is replayed as a CUDA graph. Nothing inside an epoch waits for the device.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nas.augment import random_crop_flip
+from nas.augment import crop_flip, draw_crops
 from nas.data import DataSet, Images
+from nas.graphs import graphed
 from nas.recipe import Recipe
 
 
@@ -99,24 +100,27 @@ def train(
     # With fewer images than a batch, one smaller batch is trained on in each epoch.
     batch = min(recipe.batch, len(labels))
     steps = recipe.epochs * (len(labels) // batch)
-    optimizer = _optimizer(network, recipe)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: one_cycle(step / steps, recipe.warmup)
-    )
+    optimizer = _optimizer(network, recipe, device)
     padding = round(recipe.crop_padding * images.shape[-1])
     flip = images.shape[1] == 3 if recipe.flip is None else recipe.flip
 
+    def one_step(chosen: Tensor, offsets: Tensor, mirrored: Tensor) -> None:
+        crops = crop_flip(images[chosen], padding, offsets, mirrored)
+        with _precision(device):
+            logits = network(data.normalised(crops))
+            loss = F.cross_entropy(logits.float(), labels[chosen], label_smoothing=recipe.label_smoothing)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    take_step = graphed(one_step, device)
     start = time.perf_counter()
+    done = 0
     for epoch in range(recipe.epochs):
-        for chosen in _batches(len(labels), batch, generator, device):
-            crops = random_crop_flip(images[chosen], padding, flip, generator)
-            with _precision(device):
-                logits = network(data.normalised(crops))
-                loss = F.cross_entropy(logits.float(), labels[chosen], label_smoothing=recipe.label_smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
+        for drawn in _batches(len(labels), batch, padding, flip, generator, device):
+            set_rate(optimizer, _peak(recipe) * one_cycle(done / steps, recipe.warmup))
+            take_step(*drawn)
+            done += 1
         if watch is not None and epoch < recipe.epochs - 1:
             reestimate_statistics(network, data)
             accuracy, loss_value = evaluate(network, data)
@@ -197,14 +201,21 @@ def one_cycle(progress: float, warmup: float) -> float:
     return 1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup + 1e-12))) / 2
 
 
-def _batches(count: int, batch: int, generator: torch.Generator, device: torch.device) -> Iterator[Tensor]:
-    """Indices of each batch of one epoch, in a new order; the last, smaller batch is dropped."""
-    order = torch.randperm(count, generator=generator).to(device, non_blocking=True)
-    for start in range(0, count - batch + 1, batch):
-        yield order[start : start + batch]
+def _batches(
+    count: int, batch: int, padding: int, flip: bool, generator: torch.Generator, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """One epoch in a new order: each batch's indices, crops and mirrors; the last, smaller batch is dropped.
+
+    Everything is drawn on the CPU and goes to the device once.
+    """
+    order = torch.randperm(count, generator=generator)
+    drawn = [draw_crops(batch, padding, flip, generator) for _ in range(count // batch)]
+    offsets, mirrored = (torch.stack(parts) for parts in zip(*drawn, strict=True))
+    order, offsets, mirrored = (part.to(device, non_blocking=True) for part in (order, offsets, mirrored))
+    return zip(torch.split(order, batch), offsets, mirrored)  # noqa: B905 # a last, smaller batch has no crops
 
 
-def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def _optimizer(network: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
     decayed = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups: list[dict[str, Any]] = [
@@ -213,11 +224,26 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     ]
     return torch.optim.SGD(
         groups,
-        lr=recipe.peak_lr * recipe.batch / 64,
+        # A recorded step reads its learning rate from the device's memory.
+        lr=torch.tensor(_peak(recipe), device=device) if device.type == "cuda" else _peak(recipe),
         momentum=recipe.momentum,
         nesterov=recipe.momentum > 0,
         fused=True,
     )
+
+
+def _peak(recipe: Recipe) -> float:
+    """The highest learning rate."""
+    return recipe.peak_lr * recipe.batch / 64
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate, in place where it is a tensor."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def _precision(device: torch.device) -> torch.autocast:

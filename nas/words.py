@@ -36,6 +36,16 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def figures(value: float) -> str:
+    """Three figures, and all of those before the point."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def counted(number: int, word: str) -> str:
+    """`1 epoch`, `2 epochs`."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
 def listed(words: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -23,11 +23,18 @@ def main() -> None:
     run(app, "nas-export")
 
 
+GROUPS = {
+    "The files": ("out", "formats", "float_io", "calibrate", "max_drop", "qat", "measure"),
+    "The network": ("weights", "layout", "width", "resolution"),
+}
+
+
 @app.command(
+    groups=GROUPS,
     epilog=examples(
         "nas-export trained/ --format torch,onnx,tflite-int8 --calibrate photos/ --out dist",
         "nas-export runs/cifar --format onnx,torch --out mynet",
-    )
+    ),
 )
 def export(
     candidate: Annotated[

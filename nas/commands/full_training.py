@@ -45,10 +45,14 @@ class FullTraining:
         from nas.commands.train_options import Machine
         from nas.progress import milliseconds, percent
         from nas.stopping import Stop
-        from nas.train_best import SUMMARY, Plan, chosen, train_best
+        from nas.train_best import SUMMARY, Plan, chosen, one_by_one, train_best
+        from nas.workers.making import cluster
 
         settings = folder.settings
-        plan = Plan(self.count, self.resolved(), Machine("auto", None, None).options())
+        options = Machine("auto", None, None).options()
+        plan = Plan(
+            self.count, self.resolved(), options, cluster(settings).train if settings.ray else one_by_one
+        )
         found = {"proxy": prepared.proxy.describe()}
         stop = Stop(
             lambda text: print("stopping after this update; Ctrl-C again stops now", file=stream, flush=True)

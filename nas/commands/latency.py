@@ -23,8 +23,9 @@ measure_app = new_app()
 COOL_DOWN_SECONDS = 10.0
 GROUPS = {
     "Where": ("device", "threads", "runner", "device_timeout"),
-    "How": ("resolution", "blocks", "no_reference", "fresh", "retry_invalid"),
-    "What is shown": ("compare", "profile", "chart", "as_json"),
+    "What": ("resolution", "width", "batch"),
+    "How": ("blocks", "no_reference", "fresh", "retry_invalid"),
+    "What is shown": ("compare", "profile", "chart", "fps", "as_json"),
 }
 
 

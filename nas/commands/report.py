@@ -78,7 +78,7 @@ def _add_baselines(path: Path) -> None:
     from candidates.errors import InputError
     from nas import cpu
     from nas.baselines import compare_with_known
-    from nas.prepared import check_devices, prepare
+    from nas.prepared import check_devices, levelled, prepare
     from nas.report.run_data import read_run
 
     best = read_run(path).best
@@ -91,6 +91,7 @@ def _add_baselines(path: Path) -> None:
     with folder.locked():
         prepared = prepare(folder.settings, folder.record["space_yaml"])
         check_devices(prepared, folder)
+        prepared = levelled(prepared, folder.record["device"])
         compare_with_known(folder, prepared, best[0].arch(), "train", _say)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from nas.commands.app import examples, new_app, run, was_given
+from nas.commands.search_benchmark import say_benchmark
 from nas.commands.search_options import comparable, targets, without_password
 from nas.commands.search_status import say_status
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 app = new_app()
 _NOT_SETTINGS = (
     "resume", "out", "as_json", "target", "status", "train_best", "train_recipe", "train_epochs", "baselines",
-    "quiet", "plain",
+    "quiet", "plain", "benchmark_proxy",
 )  # fmt: skip
 
 
@@ -56,8 +57,8 @@ GROUPS = {
     "The goal": ("target_ms", "target", "device", "threads", "objective", "alpha", "beta", "data"),
     "The deployed network": ("space", "resolution", "classes", "max_parameters", "max_multiply_adds", "max_size_mb", "max_memory_mb"),
     "The search": ("trials", "sampler", "pruner", "warm_start", "latency", "max_latency_factor", "confirm", "baselines", "seed"),
-    "The proxy": ("epochs", "proxy_resolution", "proxy_samples"),
-    "Workers": ("workers", "measure_cores", "gpus", "per_gpu", "ray", "storage", "study", "retries", "trial_timeout"),
+    "The proxy": ("epochs", "proxy_resolution", "proxy_samples", "benchmark_proxy"),
+    "Workers": ("workers", "measure_cores", "gpus", "per_gpu", "ray", "storage", "study", "retries", "trial_timeout", "device_timeout"),
     "The best in full": ("train_best", "train_recipe", "train_epochs"),
     "The run": ("out", "resume", "status", "as_json", "quiet", "plain"),
 }  # fmt: skip
@@ -112,6 +113,12 @@ def search(
     proxy_samples: Annotated[
         int | None, typer.Option(help="Training images of the proxy [all with a GPU, else 4000].")
     ] = None,
+    benchmark_proxy: Annotated[
+        bool,
+        typer.Option(
+            "--benchmark-proxy", help="Train a few candidates, say what --trials would take, and end."
+        ),
+    ] = False,
     confirm: Annotated[
         int, typer.Option(help="Best candidates trained again at the end, to tell the proxy's noise.")
     ] = 2,
@@ -137,7 +144,7 @@ def search(
     storage: Annotated[
         str | None,
         typer.Option(
-            help="A PostgreSQL server, postgresql://USER@HOST/DATABASE, that several searches share."
+            help="postgresql://USER@HOST/DATABASE, a server that searches share, or journal:FILE [study.db]."
         ),
     ] = None,
     study: Annotated[
@@ -155,6 +162,9 @@ def search(
     trial_timeout: Annotated[
         float | None, typer.Option(help="Seconds after which a training is ended as hanging.")
     ] = None,
+    device_timeout: Annotated[
+        float, typer.Option(help="Seconds to wait for a device, or its machine, that vanished.")
+    ] = 60.0,
     train_best: Annotated[
         int, typer.Option(help="Train this many of the best in full when the search is through.")
     ] = 0,
@@ -190,6 +200,10 @@ def search(
     given |= targets(target or [], given)
     if status:
         return say_status(storage, study, resume, as_json)
+    if benchmark_proxy:
+        cpu.prepare()
+        defaults = {name: value for name, value in context.params.items() if name not in _NOT_SETTINGS}
+        return say_benchmark({**defaults, **given}, given, resume, as_json)
     if resume is None and "target_ms" not in given:
         raise InputError("Missing option '--target-ms'; for example --target-ms 78")
     if resume is not None and out is not None:
@@ -207,7 +221,7 @@ def search(
 
 
 def _start(values: dict[str, Any], out: Path, show: _Showing) -> int:
-    from nas.prepared import prepare, target_notes
+    from nas.prepared import levelled, prepare, target_notes
     from nas.run import check_out, new_run
     from nas.settings import SearchSettings
 
@@ -216,6 +230,7 @@ def _start(values: dict[str, Any], out: Path, show: _Showing) -> int:
     prepared = prepare(settings)
     for note in [*prepared.notes, *_data_notes(prepared)]:
         show.note(note)
+    prepared = levelled(prepared, {})
     for note in target_notes(prepared):
         show.note(note)
     folder = new_run(prepared, out)
@@ -224,7 +239,8 @@ def _start(values: dict[str, Any], out: Path, show: _Showing) -> int:
 
 
 def _go_on(path: Path, given: Mapping[str, Any], show: _Showing) -> int:
-    from nas.prepared import check_devices, prepare
+    from nas.prepared import check_devices, levelled, prepare
+    from nas.run import device_record
     from nas.run_folder import open_run
 
     folder = open_run(path)
@@ -232,7 +248,9 @@ def _go_on(path: Path, given: Mapping[str, Any], show: _Showing) -> int:
     with folder.locked():
         prepared = prepare(settings, folder.record["space_yaml"])
         check_devices(prepared, folder)
-        folder = folder.with_record(settings=settings.to_dict())
+        prepared = levelled(prepared, folder.record["device"])
+        devices = {"device": device_record(prepared)} if any(prepared.pools) else {}
+        folder = folder.with_record(settings=settings.to_dict(), **devices)
         return _search(folder, prepared, show)
 
 
@@ -322,6 +340,7 @@ def _say_result(folder: RunFolder, rows: list[Row], show: _Showing) -> None:
     from nas.trials import best_of
 
     settings = folder.settings
+    study = "study.db, " if settings.storage is None else ""
     best = best_of(rows, settings.targets)
     assert best is not None, "a search that completes has an evaluated trial"
     row, within = best
@@ -336,7 +355,7 @@ def _say_result(folder: RunFolder, rows: list[Row], show: _Showing) -> None:
             f"  {r.id}  {percent(r.accuracy):>8}  {times(r):>8}  {(r.multiply_adds or 0) / 1e6:>6.0f}"
             for r in front
         ),
-        f"in {folder.path}: report.html, best.json, candidates/, trials.csv, study.db, search.log",
+        f"in {folder.path}: report.html, best.json, candidates/, trials.csv, {study}search.log",
         f"next: nas-export {folder.path} --format onnx,torch --out mynet",
     ]
     print("\n".join(lines), file=show.stream, flush=True)

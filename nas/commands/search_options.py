@@ -24,11 +24,11 @@ def targets(texts: list[str], given: Mapping[str, Any]) -> dict[str, Any]:
 
 def without_password(values: dict[str, Any]) -> dict[str, Any]:
     """The settings as they are kept: the storage's password stays out of files (and in the environment)."""
-    from nas.storage import server_place
+    from nas.storage import place_at
 
     if values.get("storage") is None:
         return values
-    return {**values, "storage": server_place(values["storage"], values["study"]).url}
+    return {**values, "storage": place_at(values["storage"], values["study"]).url}
 
 
 def comparable(given: Mapping[str, Any]) -> dict[str, Any]:

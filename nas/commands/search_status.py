@@ -6,14 +6,14 @@ from pathlib import Path
 
 
 def say_status(storage: str | None, name: str, resume: Path | None, as_json: bool) -> int:
-    """Print the status of the study on a server, or of a run; return the exit status."""
+    """Print the status of the study on a server or in a journal, or of a run; return the exit status."""
     import json
 
     from candidates.errors import InputError
     from nas.joining import joined_settings
     from nas.run_folder import open_run
     from nas.status import status_of, words
-    from nas.storage import server_place
+    from nas.storage import place_at
     from nas.study import close, open_study
 
     if (storage is None) == (resume is None):
@@ -23,7 +23,7 @@ def say_status(storage: str | None, name: str, resume: Path | None, as_json: boo
         study = open_study(folder.database, None, folder.settings.objective, create=False)
         settings = folder.settings
     else:
-        study = open_study(server_place(str(storage), name), None, "soft", create=False)
+        study = open_study(place_at(str(storage), name), None, "soft", create=False)
         settings = joined_settings(study)
     try:
         found = status_of(study, settings)

@@ -18,13 +18,23 @@ def main() -> None:
     run(app, "nas-train")
 
 
+GROUPS = {
+    "What is trained": ("data", "fake_data", "resolution", "width", "head", "fold", "init_from", "init_weights", "teacher"),
+    "How": ("recipe", "settings", "show", "epochs", "global_batch", "seed"),
+    "The machine": ("device", "workers", "checkpoint_steps"),
+    "The training folder": ("out", "resume"),
+    "What was trained": ("evaluate", "split", "watch", "predict", "compare"),
+}  # fmt: skip
+
+
 @app.command(
+    groups=GROUPS,
     epilog=examples(
         "nas-train runs/cifar --data ~/cifar10 --recipe sgd-cosine --out trained",
         "nas-train --resume trained",
         "nas-train trained --predict photo.jpg",
         "nas-train --compare trained other",
-    )
+    ),
 )
 def train(
     context: typer.Context,

@@ -16,6 +16,7 @@ from candidates import Architecture, Baseline, checks
 from candidates.errors import InputError
 from candidates.files import check_folder, expanded
 from nas.commands.train_options import Machine, Wanted, resolved_recipe
+from nas.words import counted
 
 if TYPE_CHECKING:
     from nas.trainer.folder import TrainingFolder
@@ -173,7 +174,7 @@ def _notes(
         f"{found['name']}: {found['train_images']} images to train, {found['validation_images']} to validate "
         f"({found['validation_split']}), {found['classes']} classes, at {arch.resolution}×{arch.resolution}",
         f"{arch.name or arch.id}: {arch.parameters() / 1e6:.2f} M parameters, "
-        f"{arch.multiply_adds() / 1e6:.0f} M multiply-adds, {recipe.epochs} epochs",
+        f"{arch.multiply_adds() / 1e6:.0f} M multiply-adds, {counted(recipe.epochs, 'epoch')}",
     ]
     if arch.id != named.id:
         notes.append(
@@ -198,7 +199,7 @@ def _say(folder: TrainingFolder, result: dict[str, Any], stream: TextIO, as_json
     test = result.get("test")
     lines = [
         f"validation {percent(result['validation']['top1'])} top-1, {percent(result['validation']['top5'])} top-5 "
-        f"on {result['validation']['images']} images after {result['epochs']} epochs ({result['weights']})",
+        f"on {result['validation']['images']} images after {counted(result['epochs'], 'epoch')} ({result['weights']})",
         f"test {percent(test['top1'])} top-1, {percent(test['top5'])} top-5 on {test['images']} images, "
         "used once, after the last epoch"
         if test

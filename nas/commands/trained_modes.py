@@ -111,15 +111,15 @@ def compare(given: list[str], out: Path | None, as_json: bool) -> int:
     """Several trainings in one table and one plot."""
     if not given:
         raise InputError("--compare needs training folders; for example nas-train --compare trained other")
-    from candidates.files import write_text
     from nas.progress import percent
+    from nas.report.pictures import write_picture
     from nas.trainer.comparing import plot, plot_path, read_curve
 
     curves = [read_curve(text) for text in given]
     path = plot_path(None if out is None else expanded("--out", out))
     check_folder("--out", path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, plot(curves))
+    pictures = write_picture(path, plot(curves))
     found = [curve.to_dict() for curve in curves]
     if as_json:
         json.dump({"trainings": found, "plot": str(path)}, sys.stdout, indent=2)
@@ -135,5 +135,5 @@ def compare(given: list[str], out: Path | None, as_json: bool) -> int:
             f"{row['epochs']:>3}/{row['of_epochs']:<3}  {percent(row['final_accuracy']):>8}  "
             f"{percent(row['best_accuracy']):>8} ({row['best_epoch']:>3})  {percent(row['test_accuracy']):>9}"
         )
-    print(f"{path}")
+    print(", ".join(str(picture) for picture in pictures))
     return 0

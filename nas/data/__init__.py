@@ -39,17 +39,19 @@ def open_source(data: str, splits: Sequence[str] = SEARCHED) -> Source:
 
 
 def _open_file(path: Path, splits: Sequence[str]) -> Source:
-    from nas.data.cifar import load_cifar_archive
-    from nas.data.npz import load_npz
+    name = path.name.lower()
+    if name.endswith(".npz"):  # which takes numpy alone
+        from nas.data.npz import load_npz
+
+        return load_npz(path, splits)
+    if name.endswith((".tar", ".tar.gz", ".tgz")):
+        from nas.data.cifar import load_cifar_archive
+
+        return load_cifar_archive(path, splits)
     from nas.data.table import SUFFIXES, load_table
 
-    name = path.name.lower()
-    if name.endswith(".npz"):
-        return load_npz(path, splits)
     if path.suffix.lower() in SUFFIXES:
         return load_table(path, splits)
-    if name.endswith((".tar", ".tar.gz", ".tgz")):
-        return load_cifar_archive(path, splits)
     raise InputError(f"data {str(path)!r} is a file of an unknown kind; {EXPECTED}")
 
 

@@ -26,7 +26,7 @@ def write_pictures(folder: str | Path) -> list[Path]:
     out.mkdir(exist_ok=True)
     written = []
     for name, svg in pictures(data).items():
-        written += _write(out / name, svg)
+        written += write_picture(out / name, svg)
     return written
 
 
@@ -62,7 +62,8 @@ def drawing_svg(svg: str) -> str:
     return f"{svg[:end]}<style>{' '.join(rules)}</style>{background}{svg[end:]}"
 
 
-def _write(path: Path, svg: str) -> list[Path]:
+def write_picture(path: Path, svg: str) -> list[Path]:
+    """Write a picture as .svg and as .png; return the files."""
     import vl_convert
 
     files = [path.with_suffix(".svg"), path.with_suffix(".png")]

@@ -80,7 +80,7 @@ def plot(curves: list[Curve]) -> str:
 
 
 def plot_path(out: Path | None) -> Path:
-    """Where the plot goes: the .svg file that is given, or one in the folder that is given."""
+    """Where the plot goes: the .svg file that is given, or one in the folder that is given; a .png goes beside it."""
     if out is None:
         return Path("comparison.svg")
     return out if out.suffix == ".svg" else out / "comparison.svg"

@@ -13,6 +13,7 @@ from candidates.files import write_text
 from nas.progress import percent
 from nas.trainer.events import Events, curves
 from nas.trainer.folder import METRICS
+from nas.words import duration, figures
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -64,7 +65,7 @@ class Monitor:
         self._updates += 1
         if self._bar is not None and self._task is not None:
             spent = time.perf_counter() - self._started
-            speed = f"{self._images / spent:.0f} images/s  {1000 * spent / self._updates:.3g} ms/step"
+            speed = f"{self._images / spent:.0f} images/s  {figures(1000 * spent / self._updates)} ms/step"
             self._bar.update(self._task, advance=1, speed=speed)
         here, events = training.position, self._opened(training)
         if events is not None and here.step % _EVERY == 0 and here.losses:
@@ -91,8 +92,8 @@ class Monitor:
         self.note(
             f"epoch {row['epoch']:>3}/{training.recipe.epochs}  loss {row['train_loss']:.4f}  "
             f"validation {percent(row['validation_accuracy']):>8} (loss {row['validation_loss']:.4f})  "
-            f"lr {row['lr']:.3g}  {row['images_per_second']:.0f} images/s  {row['ms_per_step']:.3g} ms/step  "
-            f"left {_duration(left)}"
+            f"lr {row['lr']:.3g}  {row['images_per_second']:.0f} images/s  {figures(row['ms_per_step'])} ms/step  "
+            f"left {duration(left) if left > 0 else '—'}"
         )
         events = self._opened(training)
         if events is not None:
@@ -155,15 +156,3 @@ def _csv(history: list[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(history)
     return file.getvalue()
-
-
-def _duration(seconds: float) -> str:
-    if seconds <= 0:
-        return "—"
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )

@@ -52,6 +52,11 @@ def tested(
     return source, test_indices(source)
 
 
+def test_of(data: TrainingData, folder: TrainingFolder) -> tuple[Source, Indices]:
+    """The test images that belong to a training's data."""
+    return tested(str(folder.record["data"]), folder.architecture, folder.recipe, data)
+
+
 def check_same_data(folder: TrainingFolder, data: TrainingData) -> None:
     """Raise InputError where the data are not those that the training began with."""
     theirs, ours = list(data.classes), folder.classes

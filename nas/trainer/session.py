@@ -26,9 +26,9 @@ from nas.trainer.folder import CANDIDATE, RESULT, WEIGHTS, TrainingFolder, creat
 from nas.trainer.loading import Batches, Decoded, open_batches
 from nas.trainer.loop import Training, fit, score_split, summed
 from nas.trainer.monitor import Monitor
-from nas.trainer.opening import tested
+from nas.trainer.opening import test_of, tested
 from nas.trainer.optimizers import make_optimizer
-from nas.trainer.order import update_size
+from nas.trainer.order import Indices, update_size
 from nas.trainer.recipe import Recipe
 from nas.trainer.schedules import Plateau
 from nas.trainer.teacher import Teacher
@@ -197,8 +197,12 @@ def run(
     weights: dict[str, torch.Tensor] | None = None,
     stop: Callable[[], bool] = lambda: False,
     fabric: Fabric | None = None,
+    test: tuple[Source, Indices] | None = None,
 ) -> dict[str, Any] | None:
-    """Train to the end and write the result, which is returned; None where `stop` asked to end before."""
+    """Train to the end and write the result, which is returned; None where `stop` asked to end before.
+
+    `test` is the test images, where they are not to be looked for under the data's name.
+    """
     fabric = fabric or make_fabric(options.device, folder.recipe.precision)
     monitor = Monitor(stream if fabric.is_global_zero else None, options.tensorboard)
     try:
@@ -209,12 +213,14 @@ def run(
             monitor.note(f"going on at step {here.step}, in epoch {here.epoch + 1} of {folder.recipe.epochs}")
         if not fit(training, stop):
             return None
-        return _finish(training, options)
+        return _finish(training, options, test)
     finally:
         monitor.close()
 
 
-def _finish(training: Training, options: Options) -> dict[str, Any]:
+def _finish(
+    training: Training, options: Options, given: tuple[Source, Indices] | None = None
+) -> dict[str, Any]:
     """Write the weights, then the accuracies: on the validation images, and once on the test images."""
     folder, data = training.folder, training.data
     counts = torch.zeros(len(data.classes), len(data.classes), dtype=torch.int64)
@@ -222,7 +228,7 @@ def _finish(training: Training, options: Options) -> dict[str, Any]:
     training.monitor.confusion(
         training, summed(training.fabric, counts.double().to(training.fabric.device)).cpu()
     )
-    source, indices = tested(folder.record["data"], folder.architecture, folder.recipe, data)
+    source, indices = given or test_of(data, folder)
     test = None
     if len(indices):
         images = evaluation_images(folder, source, TEST, indices)

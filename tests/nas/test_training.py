@@ -1,3 +1,5 @@
+import warnings
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -6,11 +8,13 @@ import torch
 from torch import nn
 
 from candidates import Architecture, build, zoo
-from nas.augment import random_crop_flip
+from nas import training
+from nas.augment import crop_flip, draw_crops
 from nas.data import DataSet, Images, load_data
+from nas.graphs import WARM_UP, Graphed, graphed
 from nas.proxy import Proxy
 from nas.recipe import Recipe
-from nas.training import DeviceData, evaluate, one_cycle, reestimate_statistics, train
+from nas.training import DeviceData, evaluate, one_cycle, reestimate_statistics, set_rate, train
 
 SMALL = Architecture.from_blocks(["r1_k3_s22_e3_i16_o24", "r1_k3_s22_e3_i24_o40_se0.25"], stem=16, head=64)
 
@@ -50,6 +54,73 @@ def test_the_seed_decides_the_outcome_bit_for_bit(digits: Proxy) -> None:
     assert first.loss != other.loss
 
 
+class Recording:
+    """Stands for a device's recording: work is noted first, and done each time that it is replayed."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.fails, self.replays = fails, 0
+
+    def __call__(self, work: Callable[[], None]) -> Callable[[], None]:
+        if self.fails:
+            raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+        def replay() -> None:
+            self.replays += 1
+            work()
+
+        return replay
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.filterwarnings("ignore:training without a CUDA graph")
+def test_replayed_steps_train_as_those_that_are_called(
+    digits: Proxy, fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = replace(digits, recipe=replace(digits.recipe, epochs=1))
+    called = quick.train(SMALL, seed=1)
+    recording = Recording(fails)
+    monkeypatch.setattr(training, "graphed", lambda step, device: Graphed(step, recording, device))
+    replayed = quick.train(SMALL, seed=1)
+    assert (replayed.accuracy, replayed.loss) == (called.accuracy, called.loss)
+    steps = len(digits.data.train) // digits.recipe.batch
+    assert recording.replays == (0 if fails else steps - WARM_UP)
+
+
+def test_what_cannot_be_recorded_is_said_once() -> None:
+    seen: list[float] = []
+    step = Graphed(lambda x: seen.append(float(x)), Recording(fails=True), torch.device("cpu"))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for number in range(6):
+            step(torch.tensor(float(number)))
+    (warning,) = said
+    reason = "operation not permitted when stream is capturing"
+    assert str(warning.message) == f"training without a CUDA graph, which is slower: {reason}"
+    assert seen == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_a_recorded_step_is_given_its_inputs_in_place() -> None:
+    seen: list[tuple[float, int]] = []
+    step = Graphed(lambda x: seen.append((float(x), x.data_ptr())), Recording(), torch.device("cpu"))
+    for number in range(WARM_UP + 3):
+        step(torch.tensor(float(number)))
+    assert [value for value, _ in seen] == [float(number) for number in range(WARM_UP + 3)]
+    assert len({place for _, place in seen[WARM_UP:]}) == 1
+    assert graphed(step, torch.device("cpu")) is step
+
+
+def test_a_rate_that_is_a_tensor_is_set_in_place() -> None:
+    weight = nn.Parameter(torch.ones(2))
+    rate = torch.tensor(0.5)
+    optimizer = torch.optim.SGD([{"params": [weight]}], lr=rate, fused=True)
+    held = optimizer.param_groups[0]["lr"]
+    set_rate(optimizer, 0.25)
+    assert optimizer.param_groups[0]["lr"] is held
+    weight.grad = torch.ones(2)
+    optimizer.step()
+    assert weight.tolist() == [0.75, 0.75]
+
+
 def test_a_zoo_network_trains_at_the_proxys_size_with_its_input_channels(digits: Proxy) -> None:
     arch = digits.architecture(zoo.load("mnasnet-a1"))
     assert (arch.resolution, arch.channels_in, arch.classes) == (8, 1, 10)
@@ -81,7 +152,7 @@ def test_crops_are_shifts_with_zeros_and_flips_are_mirrors() -> None:
     seen = set()
     generator = torch.Generator().manual_seed(0)
     for _ in range(200):
-        out = random_crop_flip(images, 1, True, generator)
+        out = crop_flip(images, 1, *draw_crops(2, 1, True, generator))
         assert out.shape == images.shape
         for image, result in zip(images, out, strict=True):
             matches = [

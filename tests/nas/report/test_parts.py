@@ -26,7 +26,7 @@ from nas.report.pictures import FOLDER
 from nas.report.run_data import RunData, read_run
 from nas.report.several import render
 from nas.report.verdict import time_spent
-from nas.trials import Row, mark_front
+from nas.trials import Row, front_of
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,8 @@ def test_the_hypervolume_counts_the_front_alone_and_each_grid_cell_once(
     corner = Corner(slowest=10, fastest=0, lowest=0.0, highest=1.0)
     rows = [row(number, *pair) for number, pair in enumerate(pairs)]
     found = hypervolume(rows, corner)
-    front = [one for one in mark_front(rows) if one.on_front]
+    numbers = front_of(rows)
+    front = [one for one in rows if one.number in numbers]
     assert hypervolume(front, corner) == pytest.approx(found)
     xs = sorted({latency for latency, _ in pairs} | {10.0})
     ys = sorted({accuracy for _, accuracy in pairs} | {0.0})
