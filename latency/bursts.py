@@ -30,7 +30,11 @@ Inference = Callable[[], object]
 
 @dataclass(frozen=True)
 class Block:
-    """One invocation's bursts, the runs its warm-up took, and the CPU that the timed runs got (1 is all)."""
+    """One invocation's bursts, the runs its warm-up took, and the CPU that the timed runs got (1 is all).
+
+    Of the model's runs and the reference's it is what the worse off got: other processes' turns hit a long run
+    of the one and spare most short runs of the other.
+    """
 
     bursts: tuple[Burst, ...]
     warmup: int
@@ -72,15 +76,14 @@ def block(infer: Inference, reference: Inference | None, min_runs: int, min_seco
     warm = warm_up(infer)
     run_ms = median(warm[-3:])
     drop, length = settling(run_ms) if reference else 1, counted(run_ms)
-    time_reference: Callable[[], float | None]
-    time_reference = _timer_of(reference) if reference else lambda: None
+    watch = Stopwatch(infer)
+    watches = [watch, *([Stopwatch(reference)] if reference else [])]
+    time_reference: Callable[[], float | None] = _timer_of(watches[1]) if reference else lambda: None
     times: list[list[float]] = []
     around = [time_reference()]
-    count, total_ms, wall, cpu = 0, 0.0, 0.0, 0.0
+    count, total_ms = 0, 0.0
     while count < min_runs or total_ms < 1000.0 * min_seconds:
-        wall_start, cpu_start = time.perf_counter(), time.thread_time()
-        burst = timed(infer, drop + length)[drop:]
-        wall, cpu = wall + time.perf_counter() - wall_start, cpu + time.thread_time() - cpu_start
+        burst = watch.timed(drop + length)[drop:]
         around.append(time_reference())
         times.append(burst)
         count, total_ms = count + len(burst), total_ms + sum(burst)
@@ -88,14 +91,36 @@ def block(infer: Inference, reference: Inference | None, min_runs: int, min_seco
         Burst(tuple(burst), _mean(before, after))
         for burst, before, after in zip(times, around[:-1], around[1:], strict=True)
     )
-    return Block(bursts, len(warm), min(1.0, cpu / wall))
+    return Block(bursts, len(warm), min(watch.cpu_share for watch in watches))
 
 
-def _timer_of(reference: Inference) -> Callable[[], float]:
+@dataclass
+class Stopwatch:
+    """Times runs of `infer`, and adds up how much of that time this thread had the processor."""
+
+    infer: Inference
+    wall: float = 0.0
+    cpu: float = 0.0
+
+    def timed(self, runs: int) -> list[float]:
+        """Milliseconds of each of `runs` calls."""
+        wall, cpu = time.perf_counter(), time.thread_time()
+        found = timed(self.infer, runs)
+        self.wall += time.perf_counter() - wall
+        self.cpu += time.thread_time() - cpu
+        return found
+
+    @property
+    def cpu_share(self) -> float:
+        """1 where nothing else took turns on the core."""
+        return min(1.0, self.cpu / self.wall)
+
+
+def _timer_of(reference: Stopwatch) -> Callable[[], float]:
     """Times one burst of the reference: its median in milliseconds."""
-    run_ms = median(warm_up(reference)[-3:])
+    run_ms = median(warm_up(reference.infer)[-3:])
     drop = settling(run_ms)
-    return lambda: median(timed(reference, drop + REFERENCE_COUNTED)[drop:])
+    return lambda: median(reference.timed(drop + REFERENCE_COUNTED)[drop:])
 
 
 def _mean(before: float | None, after: float | None) -> float | None:

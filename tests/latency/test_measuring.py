@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -148,3 +149,19 @@ def test_a_model_that_loads_and_does_not_run_is_an_error(tmp_path):
     path.write_bytes(model.SerializeToString())
     with pytest.raises((RunError, InputError), match=r"bad\.onnx"):
         latency.measure(path)
+
+
+def busy(milliseconds):
+    def run():
+        end = time.thread_time() + milliseconds / 1e3
+        while time.thread_time() < end:
+            pass
+
+    return run
+
+
+def test_a_reference_that_others_keep_from_the_core_shows():
+    """Where the model's short runs are spared, the correction would make it look fast."""
+    alone = bursts.block(busy(0.2), busy(2.0), 10, 0.01)
+    starved = bursts.block(busy(0.2), lambda: time.sleep(0.002), 10, 0.01)
+    assert starved.cpu_share < 0.5 < alone.cpu_share
