@@ -64,9 +64,12 @@ class Preprocessing:
         """N×C×`resize`×`resize` bytes to N×C×`resolution`×`resolution` float32."""
         start = (self.resize - self.resolution) // 2
         inner = slice(start, start + self.resolution)
+        return self.normalised(pixels[:, :, inner, inner])
+
+    def normalised(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """N×C×H×W bytes, cut already, to float32."""
         mean, std = (np.array(v, np.float32).reshape(1, -1, 1, 1) for v in (self.mean, self.std))
-        scaled = pixels[:, :, inner, inner].astype(np.float32) / np.float32(255)
-        return ((scaled - mean) / std).astype(np.float32)
+        return ((pixels.astype(np.float32) / np.float32(255) - mean) / std).astype(np.float32)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, with the steps in words."""

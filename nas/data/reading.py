@@ -33,6 +33,8 @@ _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values that 
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom as fractions of the upright image."""
+Size = tuple[int, int]
+"""Height and width in pixels."""
 
 
 @contextmanager
@@ -60,26 +62,26 @@ def _turned(image: Image.Image) -> bool:
     return image.getexif().get(_ORIENTATION) in _TURNED
 
 
-def cropped(image: Image.Image, box: Box, size: int, channels: int, interpolation: str) -> NDArray[np.uint8]:
-    """The part of an opened image inside `box`, resized to C×size×size."""
-    mode = _mode(channels)
+def cropped(image: Image.Image, box: Box, size: Size, channels: int, interpolation: str) -> NDArray[np.uint8]:
+    """The part of an opened image inside `box`, resized to C × `size`."""
+    mode, (rows, columns) = _mode(channels), size
     # A JPEG is decoded at a fraction of its size where that suffices for the part.
-    wanted = (math.ceil(size / (box[2] - box[0])), math.ceil(size / (box[3] - box[1])))
+    wanted = (math.ceil(columns / (box[2] - box[0])), math.ceil(rows / (box[3] - box[1])))
     image.draft(mode, wanted[::-1] if _turned(image) else wanted)
     upright = _upright(image, mode)
     width, height = upright.size
     pixels = (box[0] * width, box[1] * height, box[2] * width, box[3] * height)
-    return _array(upright.resize((size, size), FILTERS[interpolation], box=pixels))
+    return _array(upright.resize((columns, rows), FILTERS[interpolation], box=pixels))
 
 
-def centre(image: Image.Image, resize: int, size: int, channels: int) -> NDArray[np.uint8]:
-    """The middle C×size×size of an opened image whose shorter side is resized to `resize`."""
+def centre(image: Image.Image, resize: Size, size: Size, channels: int) -> NDArray[np.uint8]:
+    """The middle C × `size` of an opened image, the largest middle part of which is resized to `resize`."""
     width, height = upright_size(image)
-    side = min(width, height)
-    left, top = (width - side) / 2 / width, (height - side) / 2 / height
+    scale = min(width / resize[1], height / resize[0])
+    left, top = (1 - scale * resize[1] / width) / 2, (1 - scale * resize[0] / height) / 2
     pixels = cropped(image, (left, top, 1 - left, 1 - top), resize, channels, "bilinear")
-    start = (resize - size) // 2
-    return pixels[:, start : start + size, start : start + size]
+    y, x = ((whole - part) // 2 for whole, part in zip(resize, size, strict=True))
+    return pixels[:, y : y + size[0], x : x + size[1]]
 
 
 def random_box(

@@ -53,7 +53,8 @@ def evaluate(model: Trained, name: str, split: str, workers: int, folder: Traini
     _check_classes(model, source)
     images = Decoded(source, where, indices, model.preprocessing, recipe, None)
     sums = np.zeros(5)
-    for batch in Loaded(images, workers, torch.device("cpu")).epoch(0, eval_plan(len(indices))):
+    batches = Loaded(images, workers, torch.device("cpu"))
+    for batch in batches.epoch(0, eval_plan(batches.groups)):
         labels, pixels = batch.labels.numpy(), batch.pixels.numpy()
         known = labels >= 0
         sums[4] += (~known).sum()
@@ -103,7 +104,7 @@ def watch(folder: TrainingFolder, device: torch.device, workers: int) -> Iterato
             state = checkpoints.load(path, folder.architecture.id)
             average = state["average"]
             network.load_state_dict(state["network"] if average is None else average["weights"])
-            found = score(network, batches, len(indices), normalise)
+            found = score(network, batches, normalise)
             yield {"checkpoint": str(path), "step": step, "split": VALIDATION, **found.to_dict()}
         if finished:
             return

@@ -137,6 +137,7 @@ KINDS: dict[str, Kind] = {
     "randaugment_magnitude": _number(0.0, 10.0),
     "erasing": _SHARE,
     "eval_crop": _maybe(_number(0.1, 1.0)),
+    "eval_shapes": _whole(1, 100),
     "image_sizes": _maybe(_table),
     "teacher_weight": _SHARE,
     "teacher_temperature": _number(0.1, 100.0),

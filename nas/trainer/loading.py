@@ -14,11 +14,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from candidates.preprocessing import Preprocessing
-from nas.data.reading import UNREADABLE, centre, cropped, no_warnings, random_box, upright_size
+from nas.data.reading import UNREADABLE, Size, centre, cropped, no_warnings, random_box, upright_size
 from nas.data.source import Source
 from nas.trainer import draws
 from nas.trainer.order import Indices
 from nas.trainer.recipe import Recipe
+from nas.trainer.shapes import aspect_ratios, grouped
 
 RESIDENT_BYTES = 1 << 30  # of pixels, up to which images are kept on the device
 _ATTEMPTS = 10  # at a random part of an image, and at finding a readable image in another's place
@@ -31,7 +32,7 @@ Part = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], list[str]]
 
 @dataclass(frozen=True)
 class Batch:
-    """`pixels` N×C×S×S uint8 and `labels` N int64 on the device (−1: unreadable, to be left out).
+    """`pixels` N×C×H×W uint8 and `labels` N int64 on the device (−1: unreadable, to be left out).
 
     `indices` are the images' numbers in their split, on the CPU, which augmentation is seeded by.
     """
@@ -43,7 +44,10 @@ class Batch:
 
 
 class Batches(Protocol):
-    """Gives the batches of a plan."""
+    """Gives the batches of a plan. `groups` are the positions of images that can be in one batch."""
+
+    @property
+    def groups(self) -> Sequence[Indices]: ...
 
     def epoch(self, epoch: int, plan: Sequence[Indices]) -> Iterator[Batch]:
         """A batch for each array of positions among the chosen images."""
@@ -51,8 +55,9 @@ class Batches(Protocol):
 
 
 class Decoded(Dataset[Part]):
-    """Images of a split, decoded: random parts where a recipe crops so, else the middle square.
+    """Images of a split, decoded: random parts where a recipe crops so, else the middle.
 
+    That is a square, or for evaluation one of the recipe's `eval_shapes`; a batch has images of one shape.
     An unreadable image is replaced by the next readable one while training, and marked by the label −1 when
     `seed` is None: evaluation.
     """
@@ -68,7 +73,13 @@ class Decoded(Dataset[Part]):
     ) -> None:
         self.source, self.split, self.chosen, self.recipe, self.seed = source, split, chosen, recipe, seed
         self.size, self.channels = preprocessing.resolution, source.channels
-        self._resize = self.size if seed is not None else preprocessing.resize
+        self._scale = preprocessing.resize / self.size if seed is None else 1.0
+        self.shapes: dict[Size, Indices] = {(self.size, self.size): np.arange(len(chosen))}
+        if seed is None and recipe.eval_shapes > 1 and len(chosen):
+            self.shapes = grouped(aspect_ratios(source, split, chosen), recipe.eval_shapes, self.size)
+        self._shape_of = np.zeros((len(chosen), 2), np.int64)
+        for shape, positions in self.shapes.items():
+            self._shape_of[positions] = shape
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -77,7 +88,8 @@ class Decoded(Dataset[Part]):
         return self.__getitems__([(0, position)])
 
     def __getitems__(self, items: Sequence[Item]) -> Part:
-        pixels = np.zeros((len(items), self.channels, self.size, self.size), np.uint8)
+        height, width = self._shape_of[items[0][1]].tolist()
+        pixels = np.zeros((len(items), self.channels, height, width), np.uint8)
         indices, bad = np.zeros(len(items), np.int64), []
         labels = np.full(len(items), -1, np.int64)
         with no_warnings():
@@ -86,7 +98,7 @@ class Decoded(Dataset[Part]):
                     index = int(self.chosen[(position + attempt) % len(self.chosen)])
                     indices[row] = index
                     try:
-                        pixels[row] = self._decode(epoch, index)
+                        pixels[row] = self._decode(epoch, index, (height, width))
                     except UNREADABLE as error:
                         bad.append(f"{self.source.place(self.split, index)}: {error or type(error).__name__}")
                         continue
@@ -94,14 +106,15 @@ class Decoded(Dataset[Part]):
                     break
         return pixels, labels, indices, bad
 
-    def _decode(self, epoch: int, index: int) -> NDArray[np.uint8]:
+    def _decode(self, epoch: int, index: int, size: Size) -> NDArray[np.uint8]:
         recipe = self.recipe
         with self.source.opened(self.split, index) as image:
             if self.seed is None or recipe.crop != "resized":
-                return centre(image, self._resize, self.size, self.channels)
+                whole = (round(self._scale * size[0]), round(self._scale * size[1]))
+                return centre(image, whole, size, self.channels)
             numbers = draws.uniform(self.seed, epoch, np.array([index]), "crop", 4 * _ATTEMPTS)[0]
             box = random_box(upright_size(image), numbers, recipe.crop_area, recipe.crop_ratio)
-            return cropped(image, box, self.size, self.channels, recipe.interpolation)
+            return cropped(image, box, size, self.channels, recipe.interpolation)
 
 
 class Loaded:
@@ -109,6 +122,7 @@ class Loaded:
 
     def __init__(self, images: Decoded, workers: int, device: torch.device) -> None:
         self._plan, self._device = _Plan(), device
+        self.groups = list(images.shapes.values())
         # The loader has its own generator, so that torch's global one is left to the training.
         self._loader: DataLoader[Part] = DataLoader(
             images,
@@ -167,6 +181,7 @@ class Resident:
         self._pixels = torch.cat([part.pixels for part in parts]).to(device)
         self._labels = torch.cat([part.labels for part in parts]).to(device)
         self._indices = np.concatenate([part.indices for part in parts])
+        self.groups = list(images.shapes.values())
         self._bad = [name for part in parts for name in part.unreadable]
 
     def epoch(self, epoch: int, plan: Sequence[Indices]) -> Iterator[Batch]:
@@ -178,7 +193,8 @@ class Resident:
 
 
 def open_batches(images: Decoded, workers: int, device: torch.device) -> Batches:
-    """Kept on the device where they are few and each epoch wants the same pixels of them."""
+    """Kept on the device where they are few, of one shape, and each epoch wants the same pixels of them."""
     total = len(images) * images.channels * images.size**2
     changing = images.seed is not None and images.recipe.crop == "resized"
-    return (Loaded if changing or total > RESIDENT_BYTES else Resident)(images, workers, device)
+    keep = not changing and len(images.shapes) == 1 and total <= RESIDENT_BYTES
+    return (Resident if keep else Loaded)(images, workers, device)

@@ -202,10 +202,10 @@ def validate(training: Training) -> Score:
     """Score the network that would be shipped on the held-out images."""
     if training.recipe.bn_reestimate:
         _reestimate(training)
-    return score_split(training, training.held_batches, len(training.data.held))
+    return score_split(training, training.held_batches)
 
 
-def score_split(training: Training, batches: Batches, count: int, confusion: Tensor | None = None) -> Score:
+def score_split(training: Training, batches: Batches, confusion: Tensor | None = None) -> Score:
     """Score on any images, all processes sharing them."""
     fabric = training.fabric
     if fabric.world_size > 1:  # each process has batch statistics of its own; the first one's are saved
@@ -214,7 +214,6 @@ def score_split(training: Training, batches: Batches, count: int, confusion: Ten
     return score(
         training.evaluated,
         batches,
-        count,
         lambda pixels: training.augment.normalise(pixels, training.recipe.channels_last),
         fabric.global_rank,
         fabric.world_size,

@@ -60,6 +60,7 @@ def _read(path: Path, model: Trained) -> NDArray[np.uint8] | str:
     wanted = model.preprocessing
     try:
         with no_warnings(), Image.open(path) as image:
-            return centre(image, wanted.resize, wanted.resolution, model.channels)
+            whole, part = (wanted.resize,) * 2, (wanted.resolution,) * 2
+            return centre(image, whole, part, model.channels)
     except UNREADABLE as error:
         return str(error) or type(error).__name__

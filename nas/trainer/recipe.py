@@ -81,6 +81,7 @@ class Recipe:
     randaugment_magnitude: float = 9.0
     erasing: float = 0.0
     eval_crop: float | None = 1.0
+    eval_shapes: int = 1
 
     image_sizes: Table | None = None
     teacher_weight: float = 0.5

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -36,20 +35,19 @@ class Score:
 def score(
     network: nn.Module,
     batches: Batches,
-    count: int,
     normalise: Callable[[Tensor], Tensor],
     rank: int = 0,
     ranks: int = 1,
     total: Callable[[Tensor], Tensor] = lambda sums: sums,
     confusion: Tensor | None = None,
 ) -> Score:
-    """Score `network`, in float32, on `count` images, this process's share of them; `total` sums over processes.
+    """Score `network`, in float32, on all of `batches`, this process's share; `total` sums over processes.
 
     `confusion`, classes × classes, is added to where given: rows are the true labels, columns the answers.
     """
     network.eval()
     sums = torch.zeros(5, dtype=torch.float64, device=next(network.parameters()).device)
-    for batch in batches.epoch(0, eval_plan(count, rank, ranks)):
+    for batch in batches.epoch(0, eval_plan(batches.groups, rank, ranks)):
         known = batch.labels >= 0
         logits = network(normalise(batch.pixels)).float()[known]
         labels = batch.labels[known]
@@ -64,7 +62,7 @@ def score(
     return Score(first / seen, fifth / seen, losses / seen, int(images), int(unreadable))
 
 
-def eval_plan(count: int, rank: int = 0, ranks: int = 1) -> list[Indices]:
-    """Positions for each batch of an evaluation, this process's share of them."""
-    mine = np.arange(rank, count, ranks)
-    return [mine[at : at + EVAL_BATCH] for at in range(0, len(mine), EVAL_BATCH)]
+def eval_plan(groups: Sequence[Indices], rank: int = 0, ranks: int = 1) -> list[Indices]:
+    """Positions for each batch of an evaluation, this process's share of them; a batch is of one group."""
+    mine = [group[rank::ranks] for group in groups]
+    return [part[at : at + EVAL_BATCH] for part in mine for at in range(0, len(part), EVAL_BATCH)]

@@ -113,10 +113,12 @@ def prepare(
         raise InputError(
             f"a global batch of {recipe.batch} does not divide among {share} processes and parts"
         )
-    if recipe.image_sizes is not None and any(layer.operation == "dense" for layer in arch.layers):
-        raise InputError(
-            f"image_sizes is for networks that take any size; {arch.name or arch.id} takes one alone"
-        )
+    if any(layer.operation == "dense" for layer in arch.layers):
+        for name in ("image_sizes", "eval_shapes"):
+            if getattr(recipe, name) != getattr(Recipe, name):
+                raise InputError(
+                    f"{name} is for networks that take any size; {arch.name or arch.id} takes one alone"
+                )
     network = build(arch, seed=folder.seed, dropout=recipe.dropout)
     set_momentum(network, recipe.bn_momentum)
     if recipe.zero_classifier:
@@ -224,7 +226,7 @@ def _finish(
     """Write the weights, then the accuracies: on the validation images, and once on the test images."""
     folder, data = training.folder, training.data
     counts = torch.zeros(len(data.classes), len(data.classes), dtype=torch.int64)
-    validation = score_split(training, training.held_batches, len(data.held), counts)
+    validation = score_split(training, training.held_batches, counts)
     training.monitor.confusion(
         training, summed(training.fabric, counts.double().to(training.fabric.device)).cpu()
     )
@@ -232,7 +234,7 @@ def _finish(
     test = None
     if len(indices):
         images = evaluation_images(folder, source, TEST, indices)
-        test = score_split(training, _batches(images, options, training.fabric), len(indices)).to_dict()
+        test = score_split(training, _batches(images, options, training.fabric)).to_dict()
     result = {
         "format": 1,
         "id": folder.architecture.id,

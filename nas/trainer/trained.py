@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,8 @@ class Trained:
         return len(self.preprocessing.mean)
 
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """From N×C×S×S bytes, at the network's own size."""
-        cut = replace(self.preprocessing, resize=self.preprocessing.resolution)
-        return self.classify(cut.applied(pixels))
+        """From N×C×H×W bytes, cut to a size that the network takes."""
+        return self.classify(self.preprocessing.normalised(pixels))
 
     def name_of(self, label: int) -> str:
         """The class's name, or its number."""

@@ -96,9 +96,9 @@ def test_a_part_is_cut_from_the_upright_image_whatever_its_exif_says(
         (16, 16), Image.Resampling.BILINEAR, box=(box[0] * w, box[1] * h, box[2] * w, box[3] * h)
     )
     with Image.open(tmp_path / "a.jpg") as image:
-        found = cropped(image, box, 16, 3, "bilinear")
+        found = cropped(image, box, (16, 16), 3, "bilinear")
     assert np.abs(found.transpose(1, 2, 0).astype(int) - np.asarray(expected).astype(int)).max() < 24
     with Image.open(tmp_path / "a.jpg") as image:
-        found = centre(image, 32, 32, 3)
+        found = centre(image, (32, 32), (32, 32), 3)
     with Image.open(tmp_path / "a.jpg") as image:
         assert np.array_equal(found, square(image, 32, 3))
