@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from nas.targets import is_predicted, reasons_of
-from nas.trials import Row, completed
+from nas.trials import Row, completed, in_state
 
 if TYPE_CHECKING:
     from nas.settings import SearchSettings
@@ -59,7 +59,7 @@ def time_left(rows: Sequence[Row], total: int) -> str:
     left = total - completed(rows)
     if not spent or left <= 0:
         return "—"
-    at_once = 1 + sum(row.state == "RUNNING" for row in rows)  # the one that ended, and those still in flight
+    at_once = 1 + len(in_state("RUNNING", rows))  # the one that ended, and those still in flight
     seconds = left * statistics.mean(spent) / at_once
     return (
         f"{seconds:.0f} s"

@@ -22,7 +22,7 @@ from nas.stopping import Stop
 from nas.storage import first_line
 from nas.targets import is_predicted, latencies_of
 from nas.trial_storage import together
-from nas.trials import Book, Row, architecture_text, completed
+from nas.trials import Book, Row, architecture_text, completed, in_state
 from nas.watch import Watch
 from nas.workers.inline import Inline
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from search_space import FactorizedSpace
 
 WAITING_SECONDS = 1.0  # between looks at a study that others are finishing
-WRITING_SHARE = 0.02  # of the time goes into the run folder's files at most
+WRITING_SHARE = 0.01  # of the time goes into the run folder's files at most
 
 
 @dataclass
@@ -119,7 +119,7 @@ class Search:
         found: list[Proposal] = []
         while not stop.asked and len(found) < self.measured_at_once():
             mine = len(self.flights) + len(ready) + len(found)
-            flying = sum(row.state == "RUNNING" for row in rows) if self.heartbeat else mine
+            flying = len(in_state("RUNNING", rows)) if self.heartbeat else mine
             if (
                 mine >= self.workers.count
                 or completed(rows) + max(mine, flying) >= self.folder.settings.trials
@@ -222,17 +222,17 @@ class Search:
         return next(
             (
                 row.number
-                for row in self._refreshed()
-                if row.state == "RUNNING" and row.id == id and row.number < number and row.number not in mine
+                for row in in_state("RUNNING", self._refreshed(anew=False))
+                if row.id == id and row.number < number and row.number not in mine
             ),
             None,
         )
 
-    def _refreshed(self) -> list[Row]:
-        """The rows, with what other searches found and without their dead."""
+    def _refreshed(self, anew: bool = True) -> list[Row]:
+        """The rows, with what other searches found and without their dead; `anew` as Book has it."""
         if self.heartbeat:
             self.heartbeat.bury()
-        rows = self.rows()
+        rows = self._book.rows(anew)
         for row in self._book.news():
             if row.id and _is_known(row):
                 self.known.setdefault(row.id, row)

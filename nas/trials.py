@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
+from itertools import compress
+from operator import attrgetter, is_
 from typing import TYPE_CHECKING, Any
 
 from candidates import Architecture
@@ -66,9 +67,28 @@ class Row:
         return Architecture.from_json(self.architecture)
 
 
-def completed(rows: Iterable[Row]) -> int:
-    """How many trials are complete; asked several times for each trial of a search."""
-    return list(map(attrgetter("state"), rows)).count("COMPLETE")
+def completed(rows: Sequence[Row]) -> int:
+    """How many trials are complete."""
+    return len(in_state("COMPLETE", rows))
+
+
+def in_state(state: str, rows: Sequence[Row]) -> list[Row]:
+    """The rows of the trials in a state."""
+    return (rows if isinstance(rows, Rows) else Rows(rows)).in_state(state)
+
+
+class Rows(list[Row]):
+    """A study's rows, looked through once for a state; a search asks several times for each of its trials."""
+
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        super().__init__(rows)
+        self._in_state: dict[str, list[Row]] = {}
+
+    def in_state(self, state: str) -> list[Row]:
+        """The rows of the trials in a state; these rows are not to be changed afterwards."""
+        if state not in self._in_state:
+            self._in_state[state] = list(compress(self, map(state.__eq__, map(attrgetter("state"), self))))
+        return self._in_state[state]
 
 
 def study_rows(study: Study, settings: SearchSettings) -> list[Row]:
@@ -84,60 +104,66 @@ def kept_with(attrs: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 @dataclass
 class Book:
-    """A study's trials as rows. Each is read once, so that a long search stays cheap to follow."""
+    """A study's trials as rows. Each is read once, so that a long search stays cheap to follow.
+
+    `_trials` are those that were read last and `_rows` theirs, None for one that waits; `_front` and `_news`
+    are places in both.
+    """
 
     study: Study
     settings: SearchSettings
-    _kept: dict[int, tuple[FrozenTrial, Row]] = field(default_factory=dict)
+    _trials: list[FrozenTrial] = field(default_factory=list)
+    _rows: list[Row | None] = field(default_factory=list)
     _front: set[int] = field(default_factory=set)
     _later: dict[str, Any] = field(default_factory=dict)
     _news: list[int] = field(default_factory=list)
 
-    def rows(self) -> list[Row]:
+    def rows(self, anew: bool = True) -> Rows:
         """A row for each trial that was started, the front marked.
 
-        Later, longer measurements take the place of those made while searching.
+        Later, longer measurements take the place of those made while searching; without `anew`, those that
+        were there when this was last asked.
         """
-        from optuna.trial import TrialState
-
-        attrs = self.study.user_attrs
-        later = {**kept_with(attrs, "measured"), **kept_with(attrs, "final")}
-        if later != self._later:
-            self._kept, self._front, self._later = {}, set(), later
-        rows: list[Row] = []
-        ended = []
-        for trial in self.study.get_trials(deepcopy=False):
-            number = trial.number
-            kept = self._kept.get(number)
-            if kept is None or kept[0] is not trial:
-                if trial.state is TrialState.WAITING:
-                    continue
-                measurement = later.get(trial.user_attrs.get("id", ""))
-                kept = self._kept[number] = trial, _row(trial, self.settings, measurement)
-                if trial.state.is_finished():
-                    ended.append(number)
-            rows.append(kept[1])
+        if anew:
+            attrs = self.study.user_attrs
+            later = {**kept_with(attrs, "measured"), **kept_with(attrs, "final")}
+            if later != self._later:
+                self._trials, self._rows, self._front, self._later = [], [], set(), later
+        before, self._trials = self._trials, self.study.get_trials(deepcopy=False)
+        same = list(map(is_, self._trials, before))
+        self._rows += [None] * (len(self._trials) - len(before))
+        changed = [place for place, alike in enumerate(same) if not alike] if False in same else []
+        ended = [place for place in (*changed, *range(len(before), len(self._trials))) if self._read(place)]
         if ended:
             self._news += ended
-            if self._marked(ended):
-                rows = [self._kept[row.number][1] for row in rows]
-        return rows
+            self._mark(ended)
+        return Rows(filter(None, self._rows))
 
     def news(self) -> list[Row]:
         """The rows of the trials that ended, or were measured anew, since this was last asked."""
-        numbers, self._news = self._news, []
-        return [self._kept[number][1] for number in numbers]
+        places, self._news = self._news, []
+        return [row for row in map(self._rows.__getitem__, places) if row]
 
-    def _marked(self, ended: Iterable[int]) -> bool:
-        """Mark the front anew, of which what was not on it before is no part; whether that changed any row."""
-        rivals = self._front.union(ended)
-        front = front_of([self._kept[number][1] for number in rivals])
-        changed = [number for number in rivals if self._kept[number][1].on_front != (number in front)]
-        for number in changed:
-            trial, row = self._kept[number]
-            self._kept[number] = trial, replace(row, on_front=number in front)
-        self._front = front
-        return bool(changed)
+    def _read(self, place: int) -> bool:
+        """Make a trial's row, if it does not wait; whether the trial has ended."""
+        from optuna.trial import TrialState
+
+        trial = self._trials[place]
+        waits = trial.state is TrialState.WAITING
+        measurement = self._later.get(trial.user_attrs.get("id", ""))
+        self._rows[place] = None if waits else _row(trial, self.settings, measurement)
+        return trial.state.is_finished()
+
+    def _mark(self, ended: Iterable[int]) -> None:
+        """Mark the front anew, of which what was not on it before is no part."""
+        rivals = {
+            row.number: (place, row) for place in self._front.union(ended) if (row := self._rows[place])
+        }
+        front = front_of(row for _, row in rivals.values())
+        for number, (place, row) in rivals.items():
+            if row.on_front != (number in front):
+                self._rows[place] = replace(row, on_front=number in front)
+        self._front = {rivals[number][0] for number in front}
 
 
 def _row(trial: FrozenTrial, settings: SearchSettings, later: Mapping[str, Any] | None) -> Row:
