@@ -27,7 +27,7 @@ import optuna
 from benchmarks.problems import Array, Macro, Problem, hard_weight, macro_architecture, soft_weight
 from nas import samplers
 from nas.samplers.encoding import Prior
-from nas.samplers.priors import from_scores, from_study, gradient_norm, synflow
+from nas.samplers.priors import BATCH, from_scores, from_study, gradient_norm, synflow
 from nas.samplers.recommend import estimated_accuracies
 from search_space import Point
 
@@ -91,8 +91,7 @@ class Job:
         return self.sampler + earlier + (f"+{self.scores}" if self.scores else "")
 
 
-SCORES = ("synflow", "gradient-norm")
-BATCH = 64  # images that a gradient is taken of
+SCORES = ("synflow", "gradient-norm", "both")
 
 
 def run(job: Job) -> Result:
@@ -107,7 +106,7 @@ def run(job: Job) -> Result:
         study, _, _ = _search(problem, before, job.objective, job.seed + 1, job.earlier)
         prior = from_study(study, problem.view)
     elif job.scores:
-        prior = from_scores(problem.view, _score(problem, job), seed=job.seed)
+        prior = from_scores(problem.view, *_scores(problem, job), seed=job.seed)
     sampler = _sampler(problem, job.sampler, job.objective, job.seed, prior)
 
     def note(study: optuna.Study, count: int) -> None:
@@ -118,14 +117,18 @@ def run(job: Job) -> Result:
     return Result(job.space, job.name, job.objective, job.seed, regret, seconds, duplicates)
 
 
-def _score(problem: Problem, job: Job) -> Callable[[Point], float]:
-    """A score at initialisation of the network at a point of NAS-Bench-Macro."""
+def _scores(problem: Problem, job: Job) -> list[Callable[[Point], float]]:
+    """Scores at initialisation of the network at a point of NAS-Bench-Macro."""
     if not isinstance(problem, Macro):
         raise SystemExit("--scores needs networks, which only the space macro has")
+
+    def flow(point: Point) -> float:
+        return synflow(macro_architecture(problem.view.identity(point)), job.seed)
+
     if job.scores == "synflow":
-        return lambda point: synflow(macro_architecture(problem.view.identity(point)), job.seed)
+        return [flow]
     if job.images is None:
-        raise SystemExit("--scores gradient-norm needs --images DIR, CIFAR-10's images")
+        raise SystemExit(f"--scores {job.scores} needs --images DIR, CIFAR-10's images")
     import torch
 
     from nas.data import load_data
@@ -134,9 +137,11 @@ def _score(problem: Problem, job: Job) -> Callable[[Point], float]:
     chosen = np.random.default_rng(job.seed).choice(len(data.train), BATCH, replace=False)
     images = torch.from_numpy(data.train.pixels[chosen]).float() / 127.5 - 1.0
     labels = torch.from_numpy(data.train.labels[chosen])
-    return lambda point: gradient_norm(
-        macro_architecture(problem.view.identity(point)), images, labels, job.seed
-    )
+
+    def slope(point: Point) -> float:
+        return gradient_norm(macro_architecture(problem.view.identity(point)), images, labels, job.seed)
+
+    return [flow, slope] if job.scores == "both" else [slope]
 
 
 def _sampler(

@@ -114,10 +114,23 @@ def on_level(
     if not ratios:
         return predictor, {}
     offset = median(ratios)
+    return slower(predictor, offset), {key: offset * scale for key, scale in pool.level.scales.items()}
+
+
+def on_level_of(predictor: Predictor | None, pool: Pool, known: Mapping[str, Any]) -> Predictor | None:
+    """Count on the level `known` from now on, with the predictor that was moved to the pool's own moved to it."""
+    from latency.summary import median
+
+    before = pool.level
+    pool.take_up(known)
+    if before is None or pool.level is None or predictor is None:
+        return predictor
+    ratios = [then / now for then, now in zip(pool.level.ms, before.ms, strict=False)]
+    return slower(predictor, median(ratios)) if ratios else predictor
+
+
+def slower(predictor: Predictor, factor: float) -> Predictor:
+    """The predictor of a device that takes `factor` times as long."""
     low, high = predictor.range_ms
-    moved = replace(
-        predictor,
-        scales={kind: scale * offset for kind, scale in predictor.scales.items()},
-        range_ms=(low * offset, high * offset),
-    )
-    return moved, {key: offset * scale for key, scale in pool.level.scales.items()}
+    scales = {kind: scale * factor for kind, scale in predictor.scales.items()}
+    return replace(predictor, scales=scales, range_ms=(low * factor, high * factor))

@@ -6,12 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from candidates import Architecture, build
 from nas import cpu
 from nas.data import DataSet
+from nas.data.split import stratified
 from nas.recipe import Recipe
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from nas.training import DeviceData, Outcome
 
 MIN_MAP = 2  # a last feature map of 2×2 costs a quarter of 4×4 and keeps every stage's stride but one
@@ -48,6 +53,12 @@ class Proxy:
         del network
         cpu.release()
         return outcome
+
+    def first_images(self, count: int) -> tuple[Tensor, Tensor]:
+        """Some training images, spread over the classes, normalised on the CPU, and their labels."""
+        chosen = stratified(self.data.train.labels, count, np.random.default_rng(0))
+        images, labels = (tensor[chosen].cpu() for tensor in self.placed.train)
+        return (images.float() / 255 - self.placed.mean.cpu()) / self.placed.std.cpu(), labels
 
     def describe(self) -> dict[str, Any]:
         """What an accuracy of this proxy has to be reported with."""

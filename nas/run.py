@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from candidates import Architecture
 from candidates.errors import RunError
 from candidates.files import check_folder
 from nas.confirmation import Confirmation
-from nas.devices import at_once, is_host, pool_of, shares_cores
+from nas.devices import at_once, is_host, on_level_of, pool_of, shares_cores
 from nas.evaluation import Evaluation, Evaluator, Train
 from nas.flights import Progress, Workers
 from nas.heartbeat import Heartbeat
@@ -117,7 +118,7 @@ def _searched(
             progress.note("taking up the trials that were in flight when the search ended")
         if settings.storage is not None:
             agree(study, settings, _meaning(prepared))
-            _share_levels(study, prepared)
+            prepared = share_levels(study, prepared)
         tell = getattr(progress, "doing", lambda worker, what: None)
         with workers_of(settings, tell) as workers, _heart(folder, study) as heartbeat:
             work = _search(folder, prepared, study, workers, progress, after_trial)
@@ -134,9 +135,10 @@ def _searched(
         close(study)
 
 
-def _share_levels(study: Study, prepared: Prepared) -> None:
+def share_levels(study: Study, prepared: Prepared) -> Prepared:
     """Every search of a study counts on the level that the first of them found for a pool."""
-    for device in prepared.devices:
+    predictors = list(prepared.predictors)
+    for index, device in enumerate(prepared.devices):
         pool = pool_of(device)
         if pool is None or pool.level is None:
             continue
@@ -144,7 +146,8 @@ def _share_levels(study: Study, prepared: Prepared) -> None:
         if kept is None:
             study.set_user_attr(f"pool:{device.name}", pool.level.to_dict())
         else:
-            pool.take_up(kept)
+            predictors[index] = on_level_of(predictors[index], pool, kept)
+    return replace(prepared, predictors=tuple(predictors))
 
 
 def _meaning(prepared: Prepared) -> dict[str, Any]:
@@ -245,12 +248,19 @@ def _prior(prepared: Prepared, view: View) -> Prior | None:
     if start is None:
         return None
     if start == ZERO_COST:
-        size = prepared.proxy.data.size
+        proxy, seed = prepared.proxy, prepared.settings.seed
+        images, labels = proxy.first_images(priors.BATCH)
 
-        def score(point: Point) -> float:
-            return priors.synflow(prepared.proxy.architecture(prepared.space.decode(point)), resolution=size)
+        def deployed(point: Point) -> Architecture:
+            return proxy.architecture(prepared.space.decode(point))
 
-        return priors.from_scores(view, score, seed=prepared.settings.seed)
+        def flow(point: Point) -> float:
+            return priors.synflow(deployed(point), resolution=proxy.data.size)
+
+        def slope(point: Point) -> float:
+            return priors.gradient_norm(deployed(point), images, labels, seed)
+
+        return priors.from_scores(view, flow, slope, seed=seed)
     earlier = open_run(Path(start))
     study = open_study(earlier.database, None, earlier.settings.objective, create=False)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,17 +12,28 @@ from nas.samplers.view import View
 from search_space import Choice, Point
 from search_space.choice import Value
 
-Prior = Callable[[Sequence[Point]], Array]
-
 _KEPT = 50_000  # rows, some 30 MB
 _REFERENCE = 256  # random points whose features decide what "0" and "1" mean
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is believed of points before any was trained: `columns(points)` (n × k) become features.
+
+    The surrogate learns how much each is worth, nothing included. Where the prior `leads`, its first column
+    is a guess of the objective, and the first points are taken where that is high.
+    """
+
+    columns: Callable[[Sequence[Point]], Array]
+    leads: bool = False
 
 
 class Encoding:
     """Turns points of a view into rows with columns of mean about 0 and variance about 1.
 
     A choice of numbers is one column, their rank; a choice of words one column for each word; a choice with
-    one value none. A `prior` (what is believed of points beforehand) is one more feature. Each choice and each feature is a group with a length scale of its own.
+    one value none. The columns of a `prior` are more features. Each choice and each feature is a group with a
+    length scale of its own.
     """
 
     def __init__(self, view: View, prior: Prior | None = None) -> None:
@@ -53,8 +65,8 @@ class Encoding:
         return self._rows[key]
 
     def _known(self, point: Point) -> tuple[float, ...]:
-        """The features, with the prior as one more."""
-        more = () if self._prior is None else (float(self._prior([point])[0]),)
+        """The features, and the prior's."""
+        more = () if self._prior is None else self._prior.columns([point])[0]
         return (*self._view.features(point), *more)
 
 

@@ -1,8 +1,4 @@
-"""What is believed of points before any was trained: a column for the surrogate to weigh as it sees fit.
-
-A prior is a function of points that should rise with the accuracy. The surrogate learns how much it is worth,
-nothing included, and takes its first points where the prior is high.
-"""
+"""What is believed of points before any was trained: columns for the surrogate to weigh as it sees fit."""
 
 from __future__ import annotations
 
@@ -25,12 +21,14 @@ if TYPE_CHECKING:
 
     from search_space import Point
 
+BATCH = 64  # images that a gradient is taken of
 _FEWEST = 5  # trials that an earlier run must have
 
 
 def from_study(study: Study, view: View) -> Prior:
     """What a model of an earlier run expects of each point, as −log(error) or in that run's objective.
 
+    The first points are taken where that is high.
     Trials whose points are not of this space are left out; an InputError where fewer than 5 are left.
     """
     evaluated = history_of(study.get_trials(deepcopy=False), study.directions, view).evaluated
@@ -39,20 +37,24 @@ def from_study(study: Study, view: View) -> Prior:
             f"the earlier run has {len(evaluated)} trained candidates of this space; expected at least {_FEWEST}"
         )
     fitted = Fitter(view, Encoding(view)).fit(evaluated)
-    return lambda points: fitted.predict(points)[0]
+    return Prior(lambda points: fitted.predict(points)[0][:, None], leads=True)
 
 
-def from_scores(view: View, score: Callable[[Point], float], *, seed: int = 0, count: int = 64) -> Prior:
-    """A smooth function through the scores of `count` random points, for scores that take long to compute.
+def from_scores(view: View, *scores: Callable[[Point], float], seed: int = 0, count: int = 64) -> Prior:
+    """Smooth functions through the `scores` of `count` random points, for scores that take long to compute.
 
-    `score` might be a zero-cost score of the network at initialisation.
+    A score might be a zero-cost score of the network at initialisation. Where the first points are, it does
+    not decide: a network whose gradients are large need not be a good one.
     """
     rng = np.random.default_rng(seed)
     points = [view.sample(rng) for _ in range(count)]
-    scores = [score(point) for point in points]
-    if not np.isfinite(scores).all():
-        raise InputError("a score is not finite; expected a number for every point")
-    return Fitter(view, Encoding(view)).smooth("score", points, scores)
+    fitter, smooth = Fitter(view, Encoding(view)), []
+    for number, score in enumerate(scores):
+        values = [score(point) for point in points]
+        if not np.isfinite(values).all():
+            raise InputError("a score is not finite; expected a number for every point")
+        smooth.append(fitter.smooth(f"score {number}", points, values))
+    return Prior(lambda points: np.stack([function(points) for function in smooth], axis=1))
 
 
 def synflow(arch: Architecture, seed: int = 0, resolution: int = 32) -> float:

@@ -49,9 +49,8 @@ class SurrogateSampler(ProposingSampler):
     what an accuracy is multiplied by for the reward; each is estimated from the finished trials where it is
     not given. Candidates slower than `limit` are not trained, so they are avoided. `prior` is what is
     believed of points beforehand (see `priors`), `noise` the standard deviation of one accuracy (0 to 1)
-    where it is known. In studies whose
-    trials carry no `accuracy` the objective itself is modelled. One or two objectives; of two, the second is
-    known beforehand (`latency`) or taken at its estimate.
+    where it is known. In studies whose trials carry no `accuracy` the objective itself is modelled. One or
+    two objectives; of two, the second is known beforehand (`latency`) or taken at its estimate.
     """
 
     def __init__(
@@ -135,8 +134,8 @@ class SurrogateSampler(ProposingSampler):
                 measured.sort(key=lambda found: found.latency_ms or 0.0)
                 starts = [found.point for found in measured[:_STARTS]]
                 return best_untaken(view, history, lambda near: -np.abs(fast(near) + _MARGIN), starts, rng)[0]
-        if self._prior is not None:
-            return points[int(np.argmax(self._prior(points)))]
+        if self._prior is not None and self._prior.leads:
+            return points[int(np.argmax(self._prior.columns(points)[:, 0]))]
         return _far_point(fitter.encoding, history, points)
 
     def _fast_enough(self, fitter: Fitter, history: History) -> LatencyOf | None:

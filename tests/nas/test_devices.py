@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import optuna
 import pytest
 
 from candidates import RunError
@@ -10,6 +11,8 @@ from latency.model import model_of
 from latency.pool import Pool
 from latency.predictor import stored_path
 from nas.devices import at_once, on_level, share_scale, shares_cores, stored_predictor
+from nas.prepared import Prepared
+from nas.run import share_levels
 from tests.latency.test_pool import ONE, Phone, pool_of, true_ms
 from tests.latency.test_predictor import archs
 
@@ -44,6 +47,26 @@ def test_what_a_run_keeps_of_a_pool_is_taken_up_again() -> None:
     assert later.measure(model_of(arch), ONE).latency_ms == pytest.approx(true_ms(model_of(arch)))
     assert later.level is not None
     assert dict(later.level.scales) == pytest.approx({"print-one": 1.0, "print-other": 1.3})
+
+
+def test_searches_of_one_study_count_on_the_level_of_the_first() -> None:
+    """The second search's only phone is 1.3 times as slow, and so it is on the first one's level."""
+    known, study = archs(30, 1), optuna.create_study()
+    samples = [sample(arch, true_ms(model_of(arch))) for arch in known]
+    fitted = fit_predictor(samples, device="kind", threads=1)
+    pools = [pool_of(Phone("one")), pool_of(Phone("other", 1.3))]
+    predicted = []
+    for pool in pools:
+        share_scale(pool, known[:5], 1, None)
+        predictor, _ = on_level(fitted, pool, known[:5])
+        prepared = Prepared(*[None] * 3, (pool,), *[None] * 2, (predictor,), ())  # type: ignore[arg-type]
+        (moved,) = share_levels(study, prepared).predictors
+        assert moved is not None
+        predicted.append(moved.predict(known[9]).latency_ms)
+    assert predicted[1] == pytest.approx(predicted[0], rel=1e-6)
+    model = model_of(known[9])
+    first, second = (pool.measure(model, ONE).latency_ms for pool in pools)
+    assert second == pytest.approx(first)
 
 
 def test_a_pool_measures_as_many_at_once_as_it_has_members() -> None:

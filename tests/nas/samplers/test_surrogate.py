@@ -83,10 +83,18 @@ def test_an_earlier_run_is_a_prior(small, run, evaluate, new_study):
 
 def test_zero_cost_scores_are_a_prior(small):
     view, rng = view_of(small), random.Random(0)
-    prior = from_scores(view, lambda point: small.decode(point).parameters() / 1e3, count=40)
+    scores = (
+        lambda point: small.decode(point).parameters() / 1e3,
+        lambda point: -float(small.decode(point).multiply_adds()),
+    )
+    prior = from_scores(view, *scores, count=40)
+    assert not prior.leads
     points = [small.sample(rng) for _ in range(30)]
     truth = [small.decode(point).parameters() for point in points]
-    assert np.corrcoef(prior(points), truth)[0, 1] > 0.95
+    columns = prior.columns(points)
+    assert columns.shape == (len(points), 2)
+    assert np.corrcoef(columns[:, 0], truth)[0, 1] > 0.95
+    assert columns[:, 1] == pytest.approx([scores[1](point) for point in points], rel=0.2)
 
 
 def test_synflow_is_decided_by_the_architecture_and_the_seed(small):
