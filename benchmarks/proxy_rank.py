@@ -1,6 +1,6 @@
 """How well short trainings rank architectures: Kendall's tau between each proxy and a longer training.
 
-    python -m benchmarks.proxy_rank --data DIR --keep results.jsonl
+    python -m benchmarks.proxy_rank DIR results.jsonl
 
 Trains the same random architectures (spread over the space's multiply-adds) at length and by every proxy,
 under different seeds, and prints the rank correlation by epochs, resolution, width and images, with a

@@ -182,8 +182,11 @@ def receive(path: Path, files: Mapping[str, bytes], there: Collection[str] | Non
     """Write files into a folder, the result last: with it a training counts as finished.
 
     Checkpoints that are not `there`, where the files come from, are removed (None: only the files are).
+    RunError for a name that leads out of the folder.
     """
     for name in sorted(files, key=lambda name: name == RESULT):
+        if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
+            raise RunError(f"a node sent a file called {name!r}; expected a path inside {path.name}")
         target = path / PurePosixPath(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(target, files[name])

@@ -40,7 +40,7 @@ from nas.trainer.recipe import Recipe as TrainRecipe
 from nas.workers.board import Board
 from nas.workers.cluster import ClusterTraining, RayWorkers
 from nas.workers.cluster_devices import Keepers, RemoteDevice, cluster_pool
-from nas.workers.full_training import Cluster
+from nas.workers.full_training import Cluster, receive
 from nas.workers.training import ProxyTraining
 from tests.nas.conftest import SPACE, FakeMeasurement, Lab, Recorder
 from tests.nas.test_train_best import row as best_row
@@ -284,6 +284,13 @@ def test_the_best_are_trained_in_full_in_the_cluster(cluster: Any, tmp_path: Pat
         assert {"model.safetensors", "metrics.csv", "checkpoints"} <= {p.name for p in folder.iterdir()}
         assert Candidate.load(folder / "candidate.json").latency_ms == 3.5
         assert f"{arch.id}: epoch   2/2" in stream.getvalue()
+
+
+@pytest.mark.parametrize("name", ["../other.txt", "checkpoints/../../other.txt", "/tmp/other.txt"])
+def test_a_file_that_leads_out_of_the_folder_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="expected a path inside run"):
+        receive(tmp_path / "run", {name: b"text"})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_full_training_goes_on_wherever_it_was_stopped(cluster: Any, tmp_path: Path) -> None:
