@@ -192,7 +192,8 @@ def main(
         f"{trials} finished trials of {SPACE}; the mean over {measured} more, in ms (in brackets the median)"
     )
     print(
-        "storage      sampler       a trial             the sampler     storage and bookkeeping", flush=True
+        "storage      sampler       a trial             the sampler     storage and bookkeeping   processor",
+        flush=True,
     )
     archived = _archive(trials)
     for name in names:

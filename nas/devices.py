@@ -117,8 +117,8 @@ def on_level(
     return slower(predictor, offset), {key: offset * scale for key, scale in pool.level.scales.items()}
 
 
-def on_level_of(predictor: Predictor | None, pool: Pool, known: Mapping[str, Any]) -> Predictor | None:
-    """Count on the level `known` from now on, with the predictor that was moved to the pool's own moved to it."""
+def relevelled(predictor: Predictor | None, pool: Pool, known: Mapping[str, Any]) -> Predictor | None:
+    """Put the pool on the level `known`; the predictor, which was on the pool's own, moved to it."""
     from latency.summary import median
 
     before = pool.level

@@ -57,8 +57,8 @@ class Proxy:
     def first_images(self, count: int) -> tuple[Tensor, Tensor]:
         """Some training images, spread over the classes, normalised on the CPU, and their labels."""
         chosen = stratified(self.data.train.labels, count, np.random.default_rng(0))
-        images, labels = (tensor[chosen].cpu() for tensor in self.placed.train)
-        return (images.float() / 255 - self.placed.mean.cpu()) / self.placed.std.cpu(), labels
+        images, labels = self.placed.train
+        return self.placed.normalised(images[chosen]).cpu(), labels[chosen].cpu()
 
     def describe(self) -> dict[str, Any]:
         """What an accuracy of this proxy has to be reported with."""

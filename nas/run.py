@@ -16,7 +16,7 @@ from candidates import Architecture
 from candidates.errors import RunError
 from candidates.files import check_folder
 from nas.confirmation import Confirmation
-from nas.devices import at_once, is_host, on_level_of, pool_of, shares_cores
+from nas.devices import at_once, is_host, pool_of, relevelled, shares_cores
 from nas.evaluation import Evaluation, Evaluator, Train
 from nas.flights import Progress, Workers
 from nas.heartbeat import Heartbeat
@@ -119,6 +119,8 @@ def _searched(
         if settings.storage is not None:
             agree(study, settings, _meaning(prepared))
             prepared = share_levels(study, prepared)
+            if any(prepared.pools):
+                folder = folder.with_record(device=device_record(prepared))
         tell = getattr(progress, "doing", lambda worker, what: None)
         with workers_of(settings, tell) as workers, _heart(folder, study) as heartbeat:
             work = _search(folder, prepared, study, workers, progress, after_trial)
@@ -136,18 +138,18 @@ def _searched(
 
 
 def share_levels(study: Study, prepared: Prepared) -> Prepared:
-    """Every search of a study counts on the level that the first of them found for a pool."""
-    predictors = list(prepared.predictors)
+    """The parts on the level that the study's first search found for a pool, the predictors and the record too."""
+    predictors, pools = list(prepared.predictors), list(prepared.pools) or [None] * len(prepared.devices)
     for index, device in enumerate(prepared.devices):
-        pool = pool_of(device)
+        pool, key = pool_of(device), f"pool:{device.name}"
         if pool is None or pool.level is None:
             continue
-        kept = study.user_attrs.get(f"pool:{device.name}")
-        if kept is None:
-            study.set_user_attr(f"pool:{device.name}", pool.level.to_dict())
-        else:
-            predictors[index] = on_level_of(predictors[index], pool, kept)
-    return replace(prepared, predictors=tuple(predictors))
+        if key not in study.user_attrs:
+            study.set_user_attr(key, pool.level.to_dict())
+        kept = study.user_attrs[key]  # of two searches that begin together, one's
+        predictors[index] = relevelled(predictors[index], pool, kept)
+        pools[index] = {**(pools[index] or {}), **kept}
+    return replace(prepared, predictors=tuple(predictors), pools=tuple(pools))
 
 
 def _meaning(prepared: Prepared) -> dict[str, Any]:
@@ -251,14 +253,14 @@ def _prior(prepared: Prepared, view: View) -> Prior | None:
         proxy, seed = prepared.proxy, prepared.settings.seed
         images, labels = proxy.first_images(priors.BATCH)
 
-        def deployed(point: Point) -> Architecture:
+        def trained(point: Point) -> Architecture:
             return proxy.architecture(prepared.space.decode(point))
 
         def flow(point: Point) -> float:
-            return priors.synflow(deployed(point), resolution=proxy.data.size)
+            return priors.synflow(trained(point), seed)
 
         def slope(point: Point) -> float:
-            return priors.gradient_norm(deployed(point), images, labels, seed)
+            return priors.gradient_norm(trained(point), images, labels, seed)
 
         return priors.from_scores(view, flow, slope, seed=seed)
     earlier = open_run(Path(start))

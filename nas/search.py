@@ -235,7 +235,9 @@ class Search:
         rows = self._book.rows(anew)
         for row in self._book.news():
             if row.id and _is_known(row):
-                self.known.setdefault(row.id, row)
+                first = self.known.setdefault(row.id, row)
+                if first.number == row.number:  # it may have been measured anew
+                    self.known[row.id] = row
         return rows
 
     def _submit(self, flight: Flight) -> None:

@@ -176,6 +176,11 @@ class TrialStorage(RDBStorage):
         with self._reading.connect() as connection:
             return _states_in(connection, conditions)
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state.pop("_reading", None)
+        return state
+
     @cached_property
     def _reading(self) -> Engine:
         """Reads with no transaction around them: on a server each of those is three messages instead of one."""

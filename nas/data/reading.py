@@ -78,7 +78,9 @@ def centre(image: Image.Image, resize: Size, size: Size, channels: int) -> NDArr
     """The middle C × `size` of an opened image, the largest middle part of which is resized to `resize`."""
     width, height = upright_size(image)
     scale = min(width / resize[1], height / resize[0])
-    left, top = (1 - scale * resize[1] / width) / 2, (1 - scale * resize[0] / height) / 2
+    # Rounded, a part as wide as the image may be a hair wider, which Pillow refuses.
+    left = max(0.0, 1 - scale * resize[1] / width) / 2
+    top = max(0.0, 1 - scale * resize[0] / height) / 2
     pixels = cropped(image, (left, top, 1 - left, 1 - top), resize, channels, "bilinear")
     y, x = ((whole - part) // 2 for whole, part in zip(resize, size, strict=True))
     return pixels[:, y : y + size[0], x : x + size[1]]

@@ -57,7 +57,7 @@ def from_scores(view: View, *scores: Callable[[Point], float], seed: int = 0, co
     return Prior(lambda points: np.stack([function(points) for function in smooth], axis=1))
 
 
-def synflow(arch: Architecture, seed: int = 0, resolution: int = 32) -> float:
+def synflow(arch: Architecture, seed: int = 0) -> float:
     """The logarithm of synaptic flow: Σ |w · ∂R/∂w| with |w| for weights and ones for the image.
 
     Tanaka et al., arXiv 2006.05467, as a score of architectures by Abdelfattah et al., arXiv 2101.08134.
@@ -66,11 +66,11 @@ def synflow(arch: Architecture, seed: int = 0, resolution: int = 32) -> float:
 
     from candidates import build
 
-    network = build(arch.for_input(resolution), seed).double().eval()
+    network = build(arch, seed).double().eval()
     with torch.no_grad():
         for value in network.state_dict().values():
             value.abs_()
-    image = torch.ones(1, arch.channels_in, resolution, resolution, dtype=torch.float64)
+    image = torch.ones(1, arch.channels_in, arch.resolution, arch.resolution, dtype=torch.float64)
     with threadpool_limits(limits=1):  # one small image leaves threads nothing to share
         network(image).sum().backward()
     flow = sum(float((p * p.grad).abs().sum().detach()) for p in network.parameters() if p.grad is not None)

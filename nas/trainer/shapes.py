@@ -49,6 +49,7 @@ def grouped(ratios: NDArray[np.float64], count: int, side: int) -> dict[Size, In
 
 
 def _size(ratio: float, side: int) -> Size:
-    long = min(max(ratio, 1 / ratio), MOST) * side
-    longer = max(side, round(long / STEP) * STEP) if long > side + STEP / 2 else side
+    long = max(ratio, 1 / ratio) * side
+    longest = int(MOST * side) // STEP * STEP
+    longer = max(side, min(round(long / STEP) * STEP, longest)) if long > side + STEP / 2 else side
     return (longer, side) if ratio < 1 else (side, longer)

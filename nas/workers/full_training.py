@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from threading import Lock
 from typing import Any, TextIO
 
 from candidates.errors import InputError, RunError
@@ -54,23 +55,23 @@ class Cluster:
         todo = {folder.path.name: folder for folder in folders if not folder.finished}
         if not todo:
             return True
+        homes = {id: Home(folder.path) for id, folder in todo.items()}
         workers = RayWorkers(
             self.address,
             len(todo),
             gpus=self.gpus,
             tell=lambda worker, text: print(f"{worker}: {text}", file=stream, flush=True) if text else None,
-            handlers={"files": lambda id, *sent: receive(todo[id].path, *sent), "stop": stop},
+            handlers={"files": lambda id, *sent: homes[id].meanwhile(*sent), "stop": stop},
         )
         sent = workers.shared((data, opening.test_of(data, folders[0]))) if in_memory(data) else None
         here = replace(options, workers=2 if self.gpus else 0)
         failed: dict[str, str] = {}
-        attempts = dict.fromkeys(todo, 0)
         flying: dict[Future[Any], str] = {}
 
         def submit(id: str) -> None:
-            attempts[id] += 1
-            task = FullTraining(id, sent, str(todo[id].record["data"]), here, workers.line)
-            flying[workers.submit(task, contents(todo[id].path))] = id
+            attempt, files = homes[id].begun()
+            task = FullTraining(id, attempt, sent, str(todo[id].record["data"]), here, workers.line)
+            flying[workers.submit(task, files)] = id
 
         try:
             with ExitStack() as stack:
@@ -79,10 +80,11 @@ class Cluster:
                     submit(id)
                 while flying:
                     for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                        id, error = flying.pop(future), future.exception()
+                        id = flying.pop(future)
+                        error = homes[id].ended(future)
                         if error is None:
-                            receive(todo[id].path, future.result())
-                        elif attempts[id] <= self.retries and not stop():
+                            continue
+                        if homes[id].attempt <= self.retries and not stop():
                             print(f"{id} is tried again: {first_line(error)}", file=stream, flush=True)
                             submit(id)
                         else:
@@ -101,11 +103,46 @@ def in_memory(data: TrainingData) -> bool:
     return isinstance(data.source, ArraySource)
 
 
+@dataclass
+class Home:
+    """A training's folder here, which takes files of one attempt at a time, and none once that has ended."""
+
+    path: Path
+    attempt: int = 0
+    _open: bool = False
+    _lock: Lock = field(default_factory=Lock)
+
+    def begun(self) -> tuple[int, dict[str, bytes]]:
+        """A new attempt's number, and the files that it goes on from."""
+        with self._lock:
+            self.attempt, self._open = self.attempt + 1, True
+            return self.attempt, contents(self.path)
+
+    def meanwhile(self, attempt: int, files: Mapping[str, bytes], there: Collection[str]) -> None:
+        """Take what an attempt sends as it trains; messages may come late."""
+        with self._lock:
+            if self._open and attempt == self.attempt:
+                receive(self.path, files, there)
+
+    def ended(self, future: Future[dict[str, bytes]]) -> BaseException | None:
+        """Take what an attempt ended with; or why there is nothing."""
+        with self._lock:
+            self._open = False
+            error = future.exception()
+            if error is None:
+                try:
+                    receive(self.path, future.result())
+                except RunError as refused:
+                    return refused
+            return error
+
+
 @dataclass(frozen=True)
 class FullTraining:
     """The task: trains in a folder of its own, and gives back the files that are in it then."""
 
     id: str
+    attempt: int
     sent: Any
     data_name: str
     options: session.Options
@@ -125,7 +162,9 @@ class FullTraining:
             data, test = self._data(folder)
             opening.check_same_data(folder, data)
             said: Any = Lines(lambda text: print(f"{self.id}: {text}", flush=True))
-            session.run(folder, data, self.options, said, stop=Sender(path, self.line), test=test)
+            session.run(
+                folder, data, self.options, said, stop=Sender(path, self.attempt, self.line), test=test
+            )
             return contents(path)
 
     def _data(self, folder: TrainingFolder) -> tuple[TrainingData, Any]:
@@ -145,6 +184,7 @@ class Sender:
     """Asked at every update whether to stop; sends the checkpoints to the search as they come."""
 
     path: Path
+    attempt: int
     line: Line
     looked: float = field(default_factory=time.monotonic)
     answer: Future[Any] | None = None
@@ -160,7 +200,7 @@ class Sender:
         if new:
             self.sent.update(new)
             files = {name: (self.path / name).read_bytes() for name in new}
-            self.line.tell("files", self.path.name, files, there)
+            self.line.tell("files", self.path.name, self.attempt, files, there)
         if self.answer is None:
             self.answer = self.line.asked("stop")
         if not self.answer.done():
@@ -184,9 +224,10 @@ def receive(path: Path, files: Mapping[str, bytes], there: Collection[str] | Non
     Checkpoints that are not `there`, where the files come from, are removed (None: only the files are).
     RunError for a name that leads out of the folder.
     """
-    for name in sorted(files, key=lambda name: name == RESULT):
+    for name in files:
         if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
             raise RunError(f"a node sent a file called {name!r}; expected a path inside {path.name}")
+    for name in sorted(files, key=lambda name: name == RESULT):
         target = path / PurePosixPath(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(target, files[name])

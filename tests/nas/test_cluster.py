@@ -82,7 +82,7 @@ def where() -> str:
 
 def test_tasks_run_on_every_node_at_once(cluster: Any) -> None:
     with RayWorkers("auto", 2) as workers:
-        found = {future.result(timeout=60) for future in [workers.submit(where) for _ in range(2)]}
+        found = {future.result(timeout=150) for future in [workers.submit(where) for _ in range(2)]}
     assert len(found) == 2
 
 
@@ -91,10 +91,10 @@ def test_a_task_can_be_killed_and_an_error_arrives(cluster: Any) -> None:
         hangs: Future[None] = workers.submit(time.sleep, 600)
         time.sleep(2.0)
         workers.kill(hangs)
-        assert isinstance(hangs.exception(timeout=60), RunError)
+        assert isinstance(hangs.exception(timeout=150), RunError)
         fails: Future[float] = workers.submit(float, "no number")
         with pytest.raises(ValueError, match=r"^could not convert string to float: 'no number'$"):
-            fails.result(timeout=60)
+            fails.result(timeout=150)
 
 
 def test_a_search_survives_the_death_of_a_node(cluster: Any, lab: Lab, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_a_device_whose_node_dies_is_waited_for(cluster: Any, capsys: pytest.Cap
         kill(cluster, node)  # in the middle of the measurement
         assert not waiting.done()
         back = hang()
-        assert back.node_id in waiting.result(timeout=60).conditions["pool"]["member"]
+        assert back.node_id in waiting.result(timeout=150).conditions["pool"]["member"]
     cluster.remove_node(back)
     assert capsys.readouterr().out == ""  # Ray's own words about it are no part of a command's output
     with pytest.raises(RunError, match=r"no device nothing was there for 1 s \(--device-timeout\)"):
@@ -233,7 +233,7 @@ def test_a_device_whose_node_dies_is_waited_for(cluster: Any, capsys: pytest.Cap
 def test_what_tasks_do_and_print_is_streamed_back(cluster: Any) -> None:
     said: list[tuple[str, str]] = []
     with RayWorkers("auto", 1, tell=lambda worker, text: said.append((worker, text))) as workers:
-        workers.submit(chatter).result(timeout=60)
+        workers.submit(chatter).result(timeout=150)
     (worker,) = {name for name, _ in said}
     assert worker.startswith(f"{platform.node()}:")
     assert [text for _, text in said if text] == ["training", *(f"line {n}" for n in range(20)), "a warning"]

@@ -99,6 +99,6 @@ def test_zero_cost_scores_are_a_prior(small):
 
 def test_synflow_is_decided_by_the_architecture_and_the_seed(small):
     rng = random.Random(0)
-    first, second = (small.decode(small.sample(rng)) for _ in range(2))
+    first, second = (small.decode(small.sample(rng)).for_input(32) for _ in range(2))
     assert synflow(first) == synflow(first)
     assert synflow(first) != synflow(second)

@@ -77,6 +77,25 @@ def test_random_boxes_are_inside_the_image_and_as_large_as_allowed(
     assert 0.75 - 1e-3 <= ratio <= 4 / 3 + 1e-3
 
 
+@given(
+    width=st.integers(1, 600),
+    height=st.integers(1, 600),
+    size=st.tuples(st.sampled_from([16, 24, 224]), st.sampled_from([16, 24, 224])),
+    border=st.sampled_from([1.0, 8 / 7]),
+)
+@settings(max_examples=200, deadline=None)
+def test_the_middle_is_cut_from_images_of_every_size(
+    width: int, height: int, size: tuple[int, int], border: float
+) -> None:
+    resize = (round(border * size[0]), round(border * size[1]))
+    assert centre(Image.new("RGB", (width, height)), resize, size, 3).shape == (3, *size)
+
+
+@pytest.mark.parametrize("side", [225, 232, 239, 450])
+def test_a_side_that_does_not_divide_evenly_is_no_damage(side: int) -> None:
+    assert centre(Image.new("RGB", (2 * side, side)), (224, 224), (224, 224), 3).shape == (3, 224, 224)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_part_is_cut_from_the_upright_image_whatever_its_exif_says(
     tmp_path: Path, orientation: int

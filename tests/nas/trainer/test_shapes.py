@@ -46,7 +46,9 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(
-    st.lists(st.floats(0.01, 100.0), min_size=1, max_size=50), st.integers(1, 10), st.sampled_from([16, 224])
+    st.lists(st.floats(0.01, 100.0), min_size=1, max_size=50),
+    st.integers(1, 10),
+    st.sampled_from([16, 30, 150, 224]),
 )
 def test_every_image_is_in_one_group_of_a_fitting_size(ratios: list[float], count: int, side: int) -> None:
     found = grouped(np.array(ratios), count, side)
