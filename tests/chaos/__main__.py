@@ -135,9 +135,8 @@ def _verdict(server: Server, killed: Counter[str], seconds: float) -> int:
         f"{len(done)} completed, {len(set(evaluated))} distinct networks evaluated, "
         f"{len(evaluated) - len(set(evaluated))} of them twice, {len(done) - len(evaluated)} answered as duplicates"
     )
-    # A point may be queued once more than so many trials need, where a search or a connection died while it was
-    # being queued. It is not lost: the study's next search takes it up, or answers it from what is known.
-    good = len(set(evaluated)) == len(evaluated) == TRIALS and not states["RUNNING"]
+    lost = states["RUNNING"] + states["WAITING"]
+    good = len(set(evaluated)) == len(evaluated) == TRIALS and not lost
     print("nothing lost, nothing twice" if good else "NOT what was asked for")
     return 0 if good else 1
 
