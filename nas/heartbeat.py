@@ -49,10 +49,14 @@ class Heartbeat:
         for trial_id in list(self._alive):  # after an outage our own would look dead too
             self._record(trial_id)
         fail_stale_trials(self._study)
-        # One that died between being made and its first sign of life has none to go stale.
+        # One whose search died before its first sign of life, after which it has a worker, has none to go stale.
         old = datetime.now() - timedelta(seconds=10 * GRACE_SECONDS)
         for trial in self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-            silent = not trial.user_attrs and trial.datetime_start is not None and trial.datetime_start < old
+            silent = (
+                "worker" not in trial.user_attrs
+                and trial.datetime_start is not None
+                and trial.datetime_start < old
+            )
             if silent and self._study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL):
                 enqueue_again(self._study, trial)
 

@@ -118,11 +118,12 @@ class Search:
         """Candidates for free workers, as many as can be measured at once; and the rows."""
         found: list[Proposal] = []
         while not stop.asked and len(found) < self.measured_at_once():
-            mine = len(self.flights) + len(ready) + len(found)
-            flying = len(in_state("RUNNING", rows)) if self.heartbeat else mine
+            mine = {one.trial.number for one in (*self.flights.values(), *ready, *found)}
+            # Other searches', also dead ones', whose points will be queued again; and twins.
+            others = sum(row.number not in mine for row in in_state("RUNNING", rows))
             if (
-                mine >= self.workers.count
-                or completed(rows) + max(mine, flying) >= self.folder.settings.trials
+                len(mine) >= self.workers.count
+                or completed(rows) + len(mine) + others >= self.folder.settings.trials
             ):
                 break
             trial, base, arch = self._ask()

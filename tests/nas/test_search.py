@@ -1,15 +1,19 @@
 import csv
 import json
 import sqlite3
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 
 from candidates import Architecture, RunError
 from nas.candidate import Candidate
 from nas.run_folder import COLUMNS
 from nas.samplers import names
+from nas.search import Search
 from nas.stopping import Stop
 from nas.trials import kept_with
 from search_space import parse_space
@@ -286,3 +290,40 @@ def test_where_nothing_is_within_the_target_the_best_is_the_nearest_with_a_warni
     assert best.within_target is False
     assert best.warning is not None
     assert best.warning.startswith("no candidate is within 0.5 ms; this is the nearest")
+
+
+class DeadRival:
+    """Stands for the signs of life in a study where another search died with two trials in flight."""
+
+    def __init__(self, work: Search) -> None:
+        self.work = work
+        self.dead = [work.study.ask() for _ in range(2)]
+        for trial in self.dead:
+            work.space.suggest(trial)
+
+    def begin(self, trial_id: int) -> None: ...
+
+    def end(self, trial_id: int) -> None: ...
+
+    def bury(self) -> None:
+        """Found dead as soon as one of ours is complete."""
+        if any(trial.state.name == "COMPLETE" for trial in self.work.study.trials):
+            for trial in self.dead:
+                self.work.study.tell(trial, state=TrialState.FAIL)
+                self.work.study.enqueue_trial(trial.params)
+            self.dead = []
+
+
+class Threads(ThreadPoolExecutor):
+    count = 2
+
+    def kill(self, future: Future[Any]) -> None: ...
+
+
+def test_no_more_is_asked_for_than_the_dead_leave_to_do(lab: Lab) -> None:
+    work = lab.open(lab.settings(trials=3, target_ms=30.0, sampler="random"))
+    work.heartbeat = DeadRival(work)  # type: ignore[assignment]
+    with Threads(2) as work.workers:
+        rows = work.run(Stop(print))
+    assert [row.state for row in rows] == ["FAIL", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    assert not work.study.get_trials(states=[TrialState.WAITING])
