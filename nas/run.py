@@ -33,7 +33,7 @@ from nas.samplers.view import View
 from nas.search import Search
 from nas.settings import SearchSettings
 from nas.stopping import Stop
-from nas.storage import alone_with
+from nas.storage import alone_with, in_turn
 from nas.study import close, open_study, take_up_lost
 from nas.targets import latencies_of
 from nas.trials import Row
@@ -117,14 +117,14 @@ def _searched(
         if not folder.database.shared and take_up_lost(study, prepared.space):
             progress.note("taking up the trials that were in flight when the search ended")
         if settings.storage is not None:
-            agree(study, settings, _meaning(prepared))
-            prepared = share_levels(study, prepared)
+            with in_turn(study, folder.database):
+                agree(study, settings, _meaning(prepared))
+                prepared = share_levels(study, prepared)
             if any(prepared.pools):
                 folder = folder.with_record(device=device_record(prepared))
         tell = getattr(progress, "doing", lambda worker, what: None)
         with workers_of(settings, tell) as workers, _heart(folder, study) as heartbeat:
-            work = _search(folder, prepared, study, workers, progress, after_trial)
-            work.heartbeat = heartbeat
+            work = _search(folder, prepared, study, workers, heartbeat, progress, after_trial)
             rows = work.run(stop)
             if work.rule is not None:
                 saved = epochs_saved(study.get_trials(deepcopy=False), settings.epochs)
@@ -138,7 +138,10 @@ def _searched(
 
 
 def share_levels(study: Study, prepared: Prepared) -> Prepared:
-    """The parts on the level that the study's first search found for a pool, the predictors and the record too."""
+    """The parts on the level that the study's first search found for a pool, the predictors and the record too.
+
+    Searches that begin together come here in turn.
+    """
     predictors, pools = list(prepared.predictors), list(prepared.pools) or [None] * len(prepared.devices)
     for index, device in enumerate(prepared.devices):
         pool, key = pool_of(device), f"pool:{device.name}"
@@ -146,7 +149,7 @@ def share_levels(study: Study, prepared: Prepared) -> Prepared:
             continue
         if key not in study.user_attrs:
             study.set_user_attr(key, pool.level.to_dict())
-        kept = study.user_attrs[key]  # of two searches that begin together, one's
+        kept = study.user_attrs[key]
         predictors[index] = relevelled(predictors[index], pool, kept)
         pools[index] = {**(pools[index] or {}), **kept}
     return replace(prepared, predictors=tuple(predictors), pools=tuple(pools))
@@ -181,6 +184,7 @@ def _search(
     prepared: Prepared,
     study: Study,
     workers: Workers,
+    heartbeat: Heartbeat | None,
     progress: Progress,
     after_trial: Callable[[list[Row]], None],
 ) -> Search:
@@ -217,6 +221,7 @@ def _search(
         patient=patient(prepared, workers),
         retries=settings.retries,
         trial_timeout=settings.trial_timeout,
+        heartbeat=heartbeat,
     )
     return work
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,18 +16,18 @@ from nas.flights import Flight, Progress, Proposal, Workers
 from nas.hopeless import check_hopeless
 from nas.run_folder import RunFolder
 from nas.samplers.halting import Rule
-from nas.samplers.history import WORST
 from nas.stopping import Stop
 from nas.storage import first_line
-from nas.targets import is_predicted, latencies_of
+from nas.targets import is_predicted
+from nas.teller import Teller, describe
 from nas.trial_storage import together
-from nas.trials import Book, Row, architecture_text, completed, in_state
+from nas.trials import Book, Row, completed, in_state
 from nas.watch import Watch
 from nas.workers.inline import Inline
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.trial import Trial, TrialState
+    from optuna.trial import Trial
 
     from nas.heartbeat import Heartbeat
     from nas.samplers.limits import Limits
@@ -69,6 +68,7 @@ class Search:
 
     def __post_init__(self) -> None:
         self._book = Book(self.study, self.folder.settings)
+        self._teller = Teller(self.study, self.folder.settings, self.progress, self.heartbeat)
         self._written = (0.0, 0.0)  # when the files were last written, and how long that took
 
     def run(self, stop: Stop) -> list[Row]:
@@ -151,21 +151,17 @@ class Search:
         self, trial: Trial, base: Architecture, arch: Architecture, flying: list[Proposal]
     ) -> Proposal | None:
         """Find out whether a trial is to be measured. None where it was told, or waits for its twin's end."""
-        from optuna.trial import TrialState
-
         broken = self.limits.broken(arch) if self.limits else ()
         if broken:
-            trial.set_user_attr("over_limit", "; ".join(broken))
-            self._end(trial, state=TrialState.PRUNED)
+            self._teller.pruned(trial, over_limit="; ".join(broken))
             return None
         if self.heartbeat:
             rival = self._rival(trial.number, arch.id)
             if rival is not None:
-                trial.set_user_attr("duplicate_of", rival)
-                self._end(trial, state=TrialState.PRUNED)
+                self._teller.pruned(trial, duplicate_of=rival)
                 return None
         if arch.id in self.known:
-            self._tell_again(trial, self.known[arch.id])
+            self._teller.again(trial, self.known[arch.id])
             return None
         twin = next((other for other in flying if other.id == arch.id), None)
         if twin is not None:
@@ -192,22 +188,21 @@ class Search:
 
     def _promising(self, proposal: Proposal, measured: Evaluation | Exception) -> Flight | None:
         """What is to be trained; None where the trial was told."""
-        from optuna.trial import TrialState
-
         trial = proposal.trial
         if isinstance(measured, Exception):
-            self._fail(trial, first_line(measured))
+            self._teller.failed(trial, first_line(measured))
             return None
-        settings = self.folder.settings
-        with together(self.study):
-            _keep(trial, measured, {})  # the rule that stops trainings weighs accuracies by it
-            if settings.also:  # samplers then see how slow it is on the device where it misses most
-                worst = settings.targets.worst(latencies_of(measured.latency_ms, measured.measurement))
-                trial.set_user_attr(WORST, worst * settings.target_ms)
+        self._teller.measured(trial, measured)
         if self.evaluate.too_slow(measured):
-            self._end(trial, state=TrialState.PRUNED)
+            self._teller.pruned(trial)
             return None
-        watch = Watch(self.study, self.folder.database, (trial.number, trial._trial_id), self.rule, settings)
+        watch = Watch(
+            self.study,
+            self.folder.database,
+            (trial.number, trial._trial_id),
+            self.rule,
+            self.folder.settings,
+        )
         return Flight(
             trial=trial,
             id=proposal.id,
@@ -274,15 +269,14 @@ class Search:
         flight = self.flights.pop(future)
         error = future.exception()
         if error is None:
-            with self._given_up(flight.trial):
-                self._tell(flight.trial, future.result(), flight.measured.attributes())
+            self._teller.evaluated(flight.trial, future.result(), flight.measured.attributes())
         else:
             reason = _why(error, flight, self.trial_timeout)
             if flight.attempts <= self.retries and not stop.asked:
                 self.progress.note(f"trial {flight.trial.number} is tried again: {reason}")
                 self._submit(flight)
                 return rows
-            self._fail(flight.trial, reason)
+            self._teller.failed(flight.trial, reason)
         return self._landed(flight, rows)
 
     def _landed(self, ended: Proposal, rows: list[Row]) -> list[Row]:
@@ -291,59 +285,13 @@ class Search:
         for trial in ended.twins:
             known = self.known.get(ended.id)
             if known is None:
-                self._fail(trial, f"the same network as trial {ended.trial.number}, which has no accuracy")
+                self._teller.failed(
+                    trial, f"the same network as trial {ended.trial.number}, which has no accuracy"
+                )
             else:
-                self._tell_again(trial, known)
+                self._teller.again(trial, known)
             rows = self._after(trial.number, rows)
         return rows
-
-    def _tell(self, trial: Trial, evaluation: Evaluation, kept: Mapping[str, Any]) -> None:
-        """Tell the study what an evaluation found; `kept` is what it has of it already."""
-        from optuna.trial import TrialState
-
-        with together(self.study):
-            _keep(trial, evaluation, kept)
-            if evaluation.accuracy is None:
-                self._end(trial, state=TrialState.PRUNED)
-                return
-            score = self._reward(evaluation.accuracy, evaluation.latency_ms, evaluation.measurement)
-            trial.set_user_attr("reward", score)
-            pareto = self.folder.settings.objective == "pareto"
-            self._end(trial, [evaluation.accuracy, evaluation.latency_ms] if pareto else score)
-
-    def _tell_again(self, trial: Trial, known: Row) -> None:
-        """Answer a second visit from what is known of the same network."""
-        assert known.latency_ms is not None
-        trial.set_user_attr("duplicate_of", known.number)
-        found = Evaluation(known.latency_ms, dict(known.measurement), known.accuracy, known.loss)
-        self._tell(trial, found, {})
-
-    def _fail(self, trial: Trial, reason: str) -> None:
-        from optuna.trial import TrialState
-
-        trial.set_user_attr("failed_because", reason)
-        self._end(trial, state=TrialState.FAIL)
-
-    @contextmanager
-    def _given_up(self, trial: Trial) -> Iterator[None]:
-        """Where others gave a trial up for dead (no sign of life for long), it is theirs, and that is no error."""
-        from optuna.exceptions import UpdateFinishedTrialError
-
-        try:
-            yield
-        except UpdateFinishedTrialError:
-            if self.heartbeat is None:
-                raise
-            self.progress.note(f"trial {trial.number} was taken for dead meanwhile; it is tried again")
-            self.heartbeat.end(trial._trial_id)
-
-    def _end(
-        self, trial: Trial, values: float | list[float] | None = None, state: TrialState | None = None
-    ) -> None:
-        """Tell the study."""
-        self.study.tell(trial, values, state=state, skip_if_finished=self.heartbeat is not None)
-        if self.heartbeat:
-            self.heartbeat.end(trial._trial_id)
 
     def _after(self, number: int, rows: list[Row]) -> list[Row]:
         """Write down and show that a trial has ended, unless it waits for its twin."""
@@ -379,25 +327,6 @@ class Search:
     def keep_measurement(self, kind: str, id: str, measurement: Mapping[str, Any]) -> None:
         """Keep a later measurement of a candidate with the study: `measured`, or `final` (the long one)."""
         self.study.set_user_attr(f"{kind}:{id}", dict(measurement))
-
-    def _reward(self, accuracy: float, latency_ms: float, measurement: Mapping[str, Any]) -> float:
-        targets = self.folder.settings.targets
-        return targets.reward(accuracy, latencies_of(latency_ms, measurement))
-
-
-def describe(trial: Trial, arch: Architecture) -> None:
-    """Write down what is known of a trial's architecture before anything is measured."""
-    trial.set_user_attr("id", arch.id)
-    trial.set_user_attr("architecture", architecture_text(arch))
-    trial.set_user_attr("parameters", arch.parameters())
-    trial.set_user_attr("multiply_adds", arch.multiply_adds())
-
-
-def _keep(trial: Trial, evaluation: Evaluation, kept: Mapping[str, Any]) -> None:
-    """Write down what is not kept yet."""
-    for name, value in evaluation.attributes().items():
-        if name not in kept or kept[name] != value:
-            trial.set_user_attr(name, value)
 
 
 def _why(error: BaseException, flight: Flight, timeout: float | None) -> str:

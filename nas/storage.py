@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy import func, select
 from sqlalchemy.exc import (
     DBAPIError,
     IntegrityError,
@@ -39,6 +40,7 @@ GRACE_SECONDS = 60  # without a heartbeat, after which a trial's process counts 
 AWAY_SECONDS = 300.0  # that a database server may be away (restarted, say) before the search gives up
 JOURNAL = "journal:"
 _DRIVER = "postgresql+psycopg"
+_LOCK = 0x6E6173  # of all advisory locks in a database, ours
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,18 @@ def alone_with(place: Place) -> Iterator[None]:
         raise InputError(
             f"{place.path} is in use by another search; wait for it, or give both a PostgreSQL server"
         ) from None
+
+
+@contextmanager
+def in_turn(study: Study, place: Place) -> Iterator[None]:
+    """Let the searches of one shared study through one after another: what the first writes, the others read."""
+    backend = getattr(study._storage, "_backend", study._storage)
+    if not place.shared or not isinstance(backend, RDBStorage):
+        yield
+        return
+    with backend.engine.connect() as connection:  # the lock ends with its transaction, and so with its owner
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK, study._study_id)))
+        yield
 
 
 def _journal(path: Path) -> BaseStorage:

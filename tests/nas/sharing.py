@@ -50,9 +50,9 @@ def main(folder: str, url: str, trials: str, seconds: str, workers: str, seed: s
         sampler=sampler,
     )
     work = lab.open(settings)
+    work = replace(work, heartbeat=Heartbeat(work.study, seconds=1))
     work.evaluate = replace(work.evaluate, train=Slow(path / "trained", float(seconds)))
     work.workers = Seats([Seat()] * int(workers)) if int(workers) else Inline()
-    work.heartbeat = Heartbeat(work.study, seconds=1)
     try:
         rows = work.run(Stop(print))
     finally:

@@ -2,6 +2,7 @@ import csv
 import json
 import sqlite3
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -322,7 +323,7 @@ class Threads(ThreadPoolExecutor):
 
 def test_no_more_is_asked_for_than_the_dead_leave_to_do(lab: Lab) -> None:
     work = lab.open(lab.settings(trials=3, target_ms=30.0, sampler="random"))
-    work.heartbeat = DeadRival(work)  # type: ignore[assignment]
+    work = replace(work, heartbeat=DeadRival(work))  # type: ignore[arg-type]
     with Threads(2) as work.workers:
         rows = work.run(Stop(print))
     assert [row.state for row in rows] == ["FAIL", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]

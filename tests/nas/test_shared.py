@@ -7,9 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,9 @@ import optuna
 import pytest
 
 from candidates import InputError
+from nas.joining import agree
 from nas.settings import SearchSettings
-from nas.storage import server_place
+from nas.storage import in_turn, server_place
 from nas.study import close, open_study
 from tests.nas.conftest import SPACE
 from tests.nas.postgres import VARIABLE, Server, running
@@ -200,6 +203,29 @@ def test_the_command_joins_refuses_what_differs_and_tells_how_it_stands(url: str
     unknown = run("search", "--status", "--storage", url, "--study", "nothing")
     assert unknown.returncode == 2
     assert "holds no study called nothing" in unknown.stderr
+
+
+def test_of_searches_that_begin_together_one_decides_what_the_study_means(url: str, tmp_path: Path) -> None:
+    place, together = server_place(url, "shared"), threading.Barrier(4)
+    close(open_study(place, None, "soft", create=True))
+
+    def begin_with(target_ms: float) -> str:
+        study = open_study(place, None, "soft", create=False)
+        try:
+            together.wait(timeout=60)
+            with in_turn(study, place):
+                agree(study, SearchSettings(target_ms, storage=url, study="shared"), {})
+            return "joined"
+        except InputError as error:
+            return str(error)
+        finally:
+            close(study)
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(begin_with, (1.0, 2.0, 3.0, 4.0)))
+    assert found.count("joined") == 1, found
+    winner = found.index("joined") + 1.0
+    assert all(f"was started with {winner}" in text for text in found if text != "joined"), found
 
 
 def test_a_server_that_is_not_there_is_an_error_in_one_line(tmp_path: Path) -> None:
