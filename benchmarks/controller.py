@@ -15,10 +15,8 @@ recorded ones, scaled to a mean of 60 s) pass on a clock of their own. On a mach
 from __future__ import annotations
 
 import heapq
-import io
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -33,22 +31,15 @@ import typer
 from optuna.samplers import BaseSampler
 
 from benchmarks.filling import Ended, fill
+from benchmarks.searching import SPACE, Instant, measure, searching
 from nas import samplers
-from nas.evaluation import Evaluator
-from nas.heartbeat import Heartbeat
-from nas.prepared import limits_of
-from nas.progress import LOG, progress_on
-from nas.run import too_slow
-from nas.run_folder import create
 from nas.search import Search
 from nas.settings import SearchSettings
 from nas.stopping import Stop
 from nas.storage import server_place
-from nas.study import close, open_study
 from nas.trials import architecture_text
-from search_space import parse_space, space_text
+from search_space import FactorizedSpace, parse_space, space_text
 
-SPACE = "mnasnet"
 # Seconds of the trainings that docs/benchmarks.md lists (`python -m benchmarks.proxy --spread`).
 RECORDED = (
     23.6, 25.7, 31.7, 21.5, 29.3, 20.0, 29.9, 36.4, 21.9, 24.0, 24.7, 23.9, 33.4, 29.5, 15.5, 16.1, 33.8, 19.8,
@@ -56,24 +47,6 @@ RECORDED = (
 )  # fmt: skip
 MEAN_SECONDS = 60.0
 WINDOW = (120.0, 300.0)  # simulated seconds that count: the workers have all begun by then
-
-
-@dataclass(frozen=True)
-class Instant:
-    """A measurement or a training that takes no time."""
-
-    latency_ms: float = 0.0
-    accuracy: float = 0.0
-    loss: float = 1.0
-    valid: bool = True
-    stopped: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"latency_ms": self.latency_ms, "valid": True, "reasons": []}
-
-
-def measure(arch: Any) -> Instant:
-    return Instant(latency_ms=arch.multiply_adds() / 1e6)
 
 
 def train(arch: Any, seed: int, watch: Any = None) -> Instant:
@@ -210,30 +183,18 @@ def main(
 @contextmanager
 def _search(kind: type[Search], name: str, trials: int, storage: dict[str, Any]) -> Iterator[Any]:
     """A search whose evaluations take no time, and its sampler."""
-    with tempfile.TemporaryDirectory() as temporary:
-        settings = SearchSettings(
-            100.0, device="cpu", sampler=name, trials=trials, resolution=32, max_latency_factor=1e6, **storage
-        )
-        space = parse_space(space_text(SPACE), SPACE)
-        folder = create(Path(temporary) / "run", settings, space_text(SPACE), {"name": "cpu"})
-        timed = Timed(samplers.make(name, space, seed=0, weight=lambda ms: (ms / 100.0) ** -0.07, limit=1e8))
-        study = open_study(folder.database, timed, "soft", create=True)
-        evaluate = Evaluator(
-            deploy=lambda base: base.for_input(32, 3, 10),
-            measure=measure,
-            train=train,
-            too_slow=too_slow(settings),
-            seed=0,
-        )
-        heart = Heartbeat(study) if folder.database.shared else None
-        progress = progress_on(io.StringIO(), settings, folder.path / LOG, plain=True)
-        work = kind(folder, study, space, evaluate, {}, progress, limits=limits_of(settings), heartbeat=heart)
-        try:
-            yield work, timed
-        finally:
-            if heart:
-                heart.close()
-            close(study)
+    settings = SearchSettings(
+        100.0, device="cpu", sampler=name, trials=trials, resolution=32, max_latency_factor=1e6, **storage
+    )
+    timed: list[Timed] = []
+
+    def sampler(space: FactorizedSpace) -> Timed:
+        made = samplers.make(name, space, seed=0, weight=lambda ms: (ms / 100.0) ** -0.07, limit=1e8)
+        timed.append(Timed(made))
+        return timed[0]
+
+    with searching(settings, sampler, train, kind) as work:
+        yield work, timed[0]
 
 
 def _cost(storage: str, place: dict[str, Any], name: str, archived: list[Ended], measured: int) -> None:

@@ -8,38 +8,20 @@ take turns, with the same candidates in both. Nothing else should run meanwhile.
 
 from __future__ import annotations
 
-import io
 import os
 import statistics
-import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 import optuna
 import typer
 
-from benchmarks.controller import Instant
-from candidates import Architecture
+from benchmarks.searching import SPACE, searching
 from nas import samplers
-from nas.evaluation import Evaluator
-from nas.progress import LOG, progress_on
-from nas.run import too_slow
-from nas.run_folder import create
-from nas.search import Search
 from nas.settings import SearchSettings
 from nas.stopping import Stop
-from nas.study import close, open_study
 from nas.workers.seats import Seat, Seats
 from nas.workers.training import ProxyTraining
-from search_space import parse_space, space_text
-
-SPACE = "mnasnet"
-
-
-def known(arch: Architecture) -> Instant:
-    """A latency that nothing has to be measured for."""
-    return Instant(latency_ms=arch.multiply_adds() / 1e6)
 
 
 def main(
@@ -85,29 +67,17 @@ def _ready(training: ProxyTraining) -> None:
 
 def _speed(team: Seats, training: ProxyTraining, trials: int, seed: int) -> float:
     """Trials per minute of a search on `team`."""
-    with tempfile.TemporaryDirectory() as temporary:
-        settings = SearchSettings(
-            1e6, device="cpu", sampler="random", trials=trials, seed=seed, resolution=32, workers=team.count
-        )
-        space = parse_space(space_text(SPACE), SPACE)
-        folder = create(Path(temporary) / "run", settings, space_text(SPACE), {"name": "cpu"})
-        study = open_study(folder.database, samplers.make("random", space, seed=seed), "soft", create=True)
+    settings = SearchSettings(
+        1e6, device="cpu", sampler="random", trials=trials, seed=seed, resolution=32, workers=team.count
+    )
+    with searching(settings, lambda space: samplers.make("random", space, seed=seed), training) as work:
+        work.workers = team
         rng = np.random.default_rng(seed)
         for _ in range(trials):
-            study.enqueue_trial(space.sample(rng))
-        evaluate = Evaluator(
-            deploy=lambda base: base.for_input(32, 3, 10),
-            measure=known,
-            train=training,
-            too_slow=too_slow(settings),
-            seed=0,
-        )
-        progress = progress_on(io.StringIO(), settings, folder.path / LOG, plain=True)
-        work = Search(folder, study, space, evaluate, {}, progress, workers=team)
+            work.study.enqueue_trial(work.space.sample(rng))
         start = time.perf_counter()
         rows = work.run(Stop(print))
         took = time.perf_counter() - start
-        close(study)
     failed = [row.failed_because for row in rows if row.failed_because]
     assert not failed, failed[0]
     return 60 * sum(row.evaluated for row in rows) / took
