@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.nas.test_commands import run
+from tests.nas.processes import run
 
 CIFAR10 = os.environ.get("NAS_CIFAR10")
 

@@ -15,19 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.nas.conftest import SPACE
+from tests.nas.processes import argv, run
 
 COMMANDS = ("search", "latency", "export", "train", "report")
-
-
-def argv(command: str, *arguments: str) -> list[str]:
-    code = f"import sys; sys.argv[0] = 'nas-{command}'; from nas.commands.{command} import main; main()"
-    return [sys.executable, "-c", code, *arguments]
-
-
-def run(command: str, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        argv(command, *arguments), capture_output=True, text=True, timeout=timeout, check=False
-    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -81,6 +71,7 @@ def finished(quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> tupl
         "--out",
         str(out),
         "--json",
+        at_length=True,
     )
     assert found.returncode == 0, found.stderr
     return out, found.stdout

@@ -25,6 +25,7 @@ from nas.storage import in_turn, server_place
 from nas.study import close, open_study
 from tests.nas.conftest import SPACE
 from tests.nas.postgres import VARIABLE, Server, running
+from tests.nas.processes import run
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get(VARIABLE), reason=f"{VARIABLE} is not set to the folder of PostgreSQL's programs"
@@ -154,16 +155,6 @@ def test_a_search_outlives_a_restart_of_the_server(server: Server, url: str, tmp
     assert len(done) == len(set(done))
     assert set(trained(tmp_path / "a").values()) == {1}
     assert trained(tmp_path / "a").total() == len(done)
-
-
-def run(
-    command: str, *arguments: str, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    code = f"import sys; sys.argv[0] = 'nas-{command}'; from nas.commands.{command} import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True, text=True, timeout=240, check=False, env={**os.environ, **(environment or {})},
-    )  # fmt: skip
 
 
 def test_the_command_joins_refuses_what_differs_and_tells_how_it_stands(url: str, tmp_path: Path) -> None:

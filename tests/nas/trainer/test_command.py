@@ -24,7 +24,7 @@ from nas.trainer.folder import open_training
 from nas.trainer.loop import Training
 from nas.trainer.monitor import Monitor
 from nas.trainer.trained import open_trained
-from tests.nas.test_commands import argv
+from tests.nas.processes import argv
 from tests.nas.trainer.conftest import TINY
 
 OPTIONS = ["--device", "cpu", "--workers", "0", "--epochs", "3", "--global-batch", "8"]
