@@ -75,7 +75,7 @@ def main(
         Setting(default, 32, 1.0, samples // 2),
         Setting(2 * default, 32, 1.0, samples),
     ]
-    chosen = _spread(space, architectures)
+    chosen = spread(space, architectures)
     found = _results(keep)
     todo = [
         (setting, arch)
@@ -118,7 +118,7 @@ def _proxy(data: str, setting: Setting) -> Proxy:
     return Proxy.prepare(load_data(data, setting.resolution, setting.samples), Recipe(epochs=setting.epochs))
 
 
-def _spread(space_name: str, count: int) -> list[Architecture]:
+def spread(space_name: str, count: int) -> list[Architecture]:
     """`count` of 8·`count` random architectures, evenly over their order of multiply-adds."""
     space, rng = load_space(space_name), np.random.default_rng(0)
     drawn = sorted(

@@ -133,7 +133,11 @@ class Architecture(Layered):
         if name and resolution not in (None, self.resolution):
             name += f"-{resolution}"
         return replace(
-            self, blocks=blocks, stem=scale(self.stem), resolution=resolution or self.resolution, name=name
+            self,
+            blocks=blocks,
+            stem=scale(self.stem),
+            resolution=self.resolution if resolution is None else resolution,
+            name=name,
         )
 
     def for_input(

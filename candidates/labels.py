@@ -11,9 +11,14 @@ from candidates.files import read_text
 FILE = "labels.txt"
 
 
+def spelled(names: Sequence[str]) -> tuple[str, ...]:
+    """Names as labels.txt has them, which is how they are compared: white space inside a name is one space."""
+    return tuple(" ".join(name.split()) for name in names)
+
+
 def labels_text(names: Sequence[str]) -> str:
-    """The content of labels.txt; line breaks inside a name become spaces."""
-    return "".join(" ".join(name.split()) + "\n" for name in names)
+    """The content of labels.txt."""
+    return "".join(f"{name}\n" for name in spelled(names))
 
 
 def load_labels(path: str | os.PathLike[str], classes: int) -> tuple[str, ...]:

@@ -122,11 +122,12 @@ def common_speed(found: Sequence[Measured]) -> tuple[list[float], float]:
     ], base
 
 
-def samples_of(found: Sequence[Measured]) -> list[Sample]:
-    """What a predictor is fitted to."""
+def samples_of(found: Sequence[Measured], features: str = "fine") -> list[Sample]:
+    """What a predictor of these `features` is fitted to; profiles are for the fine ones alone."""
     latencies, _ = common_speed(found)
     return [
-        sample(m.architecture, ms, "fine", m.operation_ms) for m, ms in zip(found, latencies, strict=True)
+        sample(m.architecture, ms, features, m.operation_ms if features == "fine" else None)
+        for m, ms in zip(found, latencies, strict=True)
     ]
 
 
@@ -134,7 +135,7 @@ def fit(found: Sequence[Measured], prior: Predictor | None = None, **about: Any)
     """A Predictor from measurements on one device, described by the first of them."""
     first = found[0].measurement
     return fit_predictor(
-        samples_of(found),
+        samples_of(found, prior.features if prior else "fine"),
         prior=prior,
         device=first.device,
         threads=first.threads,

@@ -151,6 +151,11 @@ class Pool:
         """How many times the pool's level a member takes; a newcomer is measured for it."""
         with self._joining:
             if self.level is None:
+                if len(self.members) > 1:
+                    raise InputError(
+                        f"the devices of {self.name} are not on one scale, which a search puts them on; "
+                        "measure on one of them"
+                    )
                 return 1.0
             if key not in self.level.scales:
                 try:

@@ -17,7 +17,7 @@ from typing import Any
 from candidates import InputError, Layered
 from candidates.operations import operations
 from latency.model import Model
-from latency.runtimes import onnx_session, random_input
+from latency.runtimes import onnx_dtype, onnx_session, onnx_shape, random_input
 from latency.summary import median
 
 RUNS = 30
@@ -87,7 +87,7 @@ def _trace(content: bytes, threads: int, runs: int, name: str) -> list[dict[str,
     with tempfile.TemporaryDirectory() as folder:
         session = onnx_session(content, threads, name, profile=str(Path(folder) / "trace"))
         feeds = {
-            t.name: random_input(t.name, tuple(d if isinstance(d, int) else 1 for d in t.shape), "float32")
+            t.name: random_input(t.name, onnx_shape(name, t, batch=1), onnx_dtype(name, t.type))
             for t in session.get_inputs()
         }
         for _ in range(runs):

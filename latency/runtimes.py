@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import importlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from candidates import InputError, RunError
 
 Inference = Callable[[], object]
+
+_IMAGES = 4  # dimensions of an input that is images
 
 
 class Runtime(Protocol):
@@ -42,8 +44,8 @@ class OnnxRuntime:
         session = onnx_session(content, threads, name)
         binding = session.io_binding()
         for tensor in session.get_inputs():
-            shape = _onnx_shape(name, tensor, batch)
-            array = random_input(tensor.name, shape, _onnx_dtype(name, tensor.type))
+            shape = onnx_shape(name, tensor, batch)
+            array = random_input(tensor.name, shape, onnx_dtype(name, tensor.type))
             binding.bind_cpu_input(tensor.name, array)
         for tensor in session.get_outputs():
             binding.bind_output(tensor.name, "cpu")
@@ -98,8 +100,11 @@ def litert_interpreter(content: bytes, threads: int, name: str, batch: int = 1) 
     """An allocated LiteRT interpreter of `content`, its inputs resized to `batch` images where not 1."""
     try:
         interpreter = _litert().Interpreter(model_content=content, num_threads=threads)
-        for detail in interpreter.get_input_details() if batch != 1 else ():
-            interpreter.resize_tensor_input(detail["index"], [batch, *detail["shape"][1:]])
+        for detail in interpreter.get_input_details():
+            if batch != 1:
+                interpreter.resize_tensor_input(detail["index"], [batch, *detail["shape"][1:]])
+            else:
+                _check_batch(name, detail["name"], detail["shape"], batch)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise InputError(f"{name} is not a model that LiteRT loads: {_one_line(error)}") from None
@@ -117,7 +122,8 @@ def random_input(name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return rng.integers(0, 2 if kind.kind == "b" else 100, shape).astype(kind)
 
 
-def _onnx_shape(name: str, tensor: Any, batch: int) -> tuple[int, ...]:
+def onnx_shape(name: str, tensor: Any, batch: int) -> tuple[int, ...]:
+    """An input's shape for `batch` images; InputError where the file is for another number or another varies."""
     shape = [
         batch if position == 0 and not isinstance(size, int) else size
         for position, size in enumerate(tensor.shape)
@@ -126,12 +132,17 @@ def _onnx_shape(name: str, tensor: Any, batch: int) -> tuple[int, ...]:
         raise InputError(
             f"{name}: input {tensor.name!r} has the shape {tensor.shape}; only the batch may vary"
         )
-    if shape[0] != batch and batch != 1:
-        raise InputError(
-            f"{name}: input {tensor.name!r} is for {shape[0]} image(s); --batch {batch} needs a file for any "
-            "batch, as nas-export writes, or an architecture"
-        )
+    _check_batch(name, tensor.name, shape, batch)
     return tuple(shape)
+
+
+def _check_batch(name: str, tensor: str, shape: Sequence[int], batch: int) -> None:
+    """Refuse a file that takes another number of images: what it takes would be told of the wrong number."""
+    if shape[0] != batch and (batch != 1 or len(shape) == _IMAGES):
+        raise InputError(
+            f"{name}: input {tensor!r} is for {shape[0]} image(s), and --batch is {batch}; give --batch {shape[0]}, "
+            "or a file for any batch, as nas-export writes"
+        )
 
 
 _ONNX_TYPES = {
@@ -141,7 +152,8 @@ _ONNX_TYPES = {
 }  # fmt: skip
 
 
-def _onnx_dtype(name: str, text: str) -> str:
+def onnx_dtype(name: str, text: str) -> str:
+    """NumPy's name of an input's type; InputError for what is no tensor of numbers."""
     inner = text.removeprefix("tensor(").removesuffix(")")
     if inner not in _ONNX_TYPES:
         raise InputError(f"{name}: an input has the type {text}; expected a tensor of numbers")

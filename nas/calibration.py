@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from candidates import Layered
 from candidates.errors import InputError
 from candidates.export.samples import Samples
+from candidates.labels import spelled
 from candidates.preprocessing import Preprocessing
 from nas.data import open_source
 from nas.data.source import TRAIN, VALIDATION, Pixels, Source
@@ -83,7 +84,7 @@ def training_images(
 
 def _class_order(source: Source, classes: int, labels: Sequence[str] | None) -> NDArray[np.int64]:
     """The network's class for each class of the data."""
-    found = source.class_names
+    found = spelled(source.class_names)
     if len(found) > classes or (labels is None and len(found) != classes):
         raise InputError(
             f"{source.name} has {len(found)} classes and the network {classes}; calibrate with its own classes"

@@ -27,6 +27,7 @@ _KEYS = (
     "multiply_adds",
     "within_target",
     "warning",
+    "untrained",
     "found",
 )
 
@@ -35,7 +36,8 @@ _KEYS = (
 class Candidate:
     """`accuracy` is from 0 to 1, of the proxy; `measurement` is the latency's record, `found` the accuracy's.
 
-    What is not known (a bare architecture has neither) is None.
+    What is not known (a bare architecture has neither) is None. `untrained` says that weights which lie beside
+    the candidate are initial ones, for measuring and wiring up, whatever the proxy's accuracy is.
     """
 
     architecture: Architecture | Baseline
@@ -46,6 +48,7 @@ class Candidate:
     within_target: bool | None = None
     found: Mapping[str, Any] = field(default_factory=dict)
     warning: str | None = None
+    untrained: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -64,6 +67,8 @@ class Candidate:
             values["within_target"] = self.within_target
         if self.warning is not None:
             values["warning"] = self.warning
+        if self.untrained:
+            values["untrained"] = True
         if self.found:
             values["found"] = dict(self.found)
         return values
@@ -94,6 +99,11 @@ class Candidate:
             raise InputError(
                 f"the candidate's within_target is {checks.shown(within)}; expected true or false"
             )
+        untrained = values.get("untrained", False)
+        if untrained not in (True, False):
+            raise InputError(
+                f"the candidate's untrained is {checks.shown(untrained)}; expected true or false"
+            )
         measurement = values.get("measurement")
         return cls(
             arch,
@@ -104,6 +114,7 @@ class Candidate:
             None if within is None else bool(within),
             checks.mapping("the candidate's found", values.get("found", {})),
             None if values.get("warning") is None else checks.text("the warning", values["warning"]),
+            bool(untrained),
         )
 
     @classmethod

@@ -10,7 +10,8 @@ from candidates.files import expanded
 from nas.candidate import Candidate
 
 BEST = "best.json"
-_KNOWN = (BEST, "candidate.json", "architecture.json")  # a run's, a finished training's, an export's
+CANDIDATE = "candidate.json"
+_KNOWN = (BEST, CANDIDATE, "architecture.json")  # a run's, a finished training's or an export's, an export's
 
 
 def find_candidate(text: str) -> Candidate:
@@ -38,6 +39,7 @@ def find_candidate(text: str) -> Candidate:
 def find_weights(text: str) -> Path | None:
     """The trained weights that come with the candidate `text` names, or None.
 
+    None too for the initial ones that an export of an untrained candidate has.
     InputError for a training that has not come to its end: what it has so far is in its checkpoints.
     """
     if text in zoo.names():
@@ -45,9 +47,14 @@ def find_weights(text: str) -> Path | None:
     folder = expanded("candidate", text)
     path = folder / "model.safetensors"
     if path.is_file():
-        return path
+        return None if is_untrained(folder) else path
     if (folder / "training.json").is_file():
         raise InputError(
             f"the training in {folder} has not finished; go on with: nas-train --resume {folder}"
         )
     return None
+
+
+def is_untrained(folder: Path) -> bool:
+    """Whether the folder is an export of initial weights."""
+    return (folder / CANDIDATE).is_file() and Candidate.load(folder / CANDIDATE).untrained

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,8 @@ from candidates.preprocessing import Preprocessing
 from latency.registry import resolve
 from nas.calibration import load_calibration, training_images
 from nas.candidate import Candidate
+from nas.find_candidate import CANDIDATE
 from nas.qat import fine_tuned
-
-CANDIDATE = "candidate.json"  # what is known of the accuracy goes along, for an export of the export
 
 
 @dataclass(frozen=True)
@@ -101,8 +100,8 @@ def pack(
             "README.md": card(arch, written, facts),
             preprocessing_file.FILE: _with_scales(preprocessing, written),
         }
-        if found.accuracy is not None and arch == found.architecture:
-            texts[CANDIDATE] = found.to_json()
+        if weights is None or (found.accuracy is not None and arch == found.architecture):
+            texts[CANDIDATE] = replace(found, untrained=weights is None).to_json()
         return texts | ({label_file.FILE: label_file.labels_text(labels)} if labels else {})
 
     int8 = Int8(packing.max_drop, packing.float_io, int8_net)

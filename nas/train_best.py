@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from candidates.files import write_text
 from nas.candidate import Candidate
 from nas.evaluation import Measured
+from nas.targets import Targets
 from nas.trainer import opening, session
 from nas.trainer.data import TrainingData, choose
 from nas.trainer.folder import CANDIDATE, TrainingFolder, is_training, open_training
@@ -25,15 +26,13 @@ TrainAll = Callable[
 """Trains what is not finished among the folders; answers whether all is, or the user asked to stop."""
 
 
-def chosen(rows: Sequence[Row], target_ms: float, count: int) -> list[Row]:
-    """The `count` highest rewards, those within the target first, no network twice."""
+def chosen(rows: Sequence[Row], targets: Targets, count: int) -> list[Row]:
+    """The `count` highest rewards, those within every target first, no network twice."""
     unique: dict[str | None, Row] = {}
     for row in ranked(rows):
         unique.setdefault(row.id, row)
-    order = sorted(
-        unique.values(), key=lambda row: (row.latency_ms or 0.0) > target_ms
-    )  # stable: reward within
-    return order[:count]
+    order = sorted(unique.values(), key=lambda row: not targets.within(row.latencies))
+    return order[:count]  # sorting is stable: by reward among those within, and among the others
 
 
 def one_by_one(

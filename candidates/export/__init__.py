@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 FORMATS = ("torch", "onnx", "onnx-int8", "tflite", "tflite-int8", "tflite-int8-weights")
 CALIBRATED = ("onnx-int8", "tflite-int8", "tflite-int8-weights")  # need real images, to be held against
 MOST_BYTES = 32 * 10**9
+# All that an export may consist of; what a caller puts beside the models has its name here too.
+_FILES = (
+    "model.py", "architecture.json", "model.safetensors", "model.onnx", "model-int8.onnx", "model.tflite",
+    "model-int8.tflite", "model-int8-weights.tflite", "README.md", "preprocessing.json", "labels.txt",
+    "candidate.json",
+)  # fmt: skip
+_OTHERS = {"training.json": "a training's", "run.json": "a search's"}
 
 
 @dataclass(frozen=True)
@@ -112,9 +119,10 @@ def export(
     """Write `net`, which is of `arch` and in eval mode, in each of `formats` into the folder `out`: all or none.
 
     Every file is compared with `net` on `samples` (noise without them) before it is kept; the formats of
-    CALIBRATED need them. Files that are there already are replaced only once all were written and checked.
+    CALIBRATED need them. An earlier export in `out` is replaced, all of it, so that no two networks lie in one
+    folder; and only once all files were written and checked.
     """
-    check_out(out)
+    earlier = check_out(out)
     if any(name.startswith("tflite-int8") for name in formats):
         tflite_file.check_quantizer()
     int8 = int8 or Int8()
@@ -131,6 +139,10 @@ def export(
             write_text(work / name, text)
         out.mkdir(exist_ok=True)
         wanted = {item.path.name for item in written} | texts.keys()
+        assert wanted <= set(_FILES), wanted
+        for name in _FILES:
+            if earlier and name not in wanted:
+                (out / name).unlink(missing_ok=True)
         for file in sorted(work.iterdir()):
             if file.name in wanted:
                 file.replace(out / file.name)
@@ -220,10 +232,16 @@ _WRITERS: dict[str, Callable[[_Made], list[Exported]]] = {
 }
 
 
-def check_out(out: Path) -> None:
-    """An earlier export may be replaced; files of these names that somebody else wrote may not."""
-    if not out.is_dir() or any((out / name).exists() for name in ("architecture.json", "preprocessing.json")):
-        return
+def check_out(out: Path) -> bool:
+    """Whether `out` holds an earlier export; InputError where what is there is somebody else's."""
+    for name, whose in _OTHERS.items():
+        if (out / name).exists():
+            raise InputError(f"--out {out} is {whose} folder; choose another")
+    if not out.is_dir():
+        return False
+    if any((out / name).exists() for name in ("architecture.json", "preprocessing.json")):
+        return True
     for name in ("model.py", "README.md"):
         if (out / name).exists():
             raise InputError(f"{out / name} exists and is not an earlier export's; choose another --out")
+    return False

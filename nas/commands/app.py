@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from io import TextIOWrapper
 from typing import Any, ClassVar, NoReturn, TypeVar
@@ -118,6 +118,13 @@ def was_given(context: typer.Context, name: str) -> bool:
     """Whether the user gave this parameter, and it is not just its default."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
+
+
+def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None:
+    """Raise InputError for the first of these parameters that the user gave: it would have no effect."""
+    for name in names:
+        if was_given(context, name):
+            raise InputError(f"--{name.replace('_', '-')} {why}")
 
 
 def _explain(error: Exception, arguments: list[str]) -> tuple[str, int]:

@@ -41,7 +41,9 @@ def export(
         str,
         typer.Argument(help="A zoo name, a candidate's JSON, a run folder (its best) or a training folder."),
     ],
-    out: Annotated[Path, typer.Option(help="The folder that is written to.")],
+    out: Annotated[
+        Path, typer.Option(help="The folder that is written to; an earlier export in it is replaced.")
+    ],
     formats: Annotated[
         str, typer.Option("--format", help=f"One or more of {', '.join(FORMATS)}.")
     ] = "onnx,torch",
@@ -100,7 +102,8 @@ def export(
             raise InputError(
                 f"{candidate} has trained weights; --width and --resolution are for bare architectures"
             )
-        found = Candidate(found.architecture.scaled(width, resolution))
+        arch = found.architecture.scaled(width)
+        found = Candidate(arch if resolution is None else arch.for_input(resolution))
     if float_io and "tflite-int8" not in wanted:
         raise InputError("--float-io is for tflite-int8, which --format does not name")
     if qat and not any("int8" in name for name in wanted):

@@ -59,7 +59,7 @@ class FullTraining:
         )
         with stop.listening():
             trained = train_best(
-                folder.path, settings.data, settings.seed, chosen(rows, settings.target_ms, self.count), found, plan,
+                folder.path, settings.data, settings.seed, chosen(rows, settings.targets, self.count), found, plan,
                 prepared.measure_at_length, stream, lambda: stop.asked,
             )  # fmt: skip
         if trained is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.commands.app import examples, new_app, run
+from nas.commands.app import examples, new_app, refuse_given, run
 
 if TYPE_CHECKING:
     from latency.device import Device
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 measure_app = new_app()
 COOL_DOWN_SECONDS = 10.0
+_PLAIN = ("blocks", "fresh", "retry_invalid", "fps")
 GROUPS = {
     "Where": ("device", "threads", "runner", "device_timeout"),
     "What": ("resolution", "width", "batch"),
@@ -46,6 +47,7 @@ def main() -> None:
     ),
 )
 def measure(
+    context: typer.Context,
     models: Annotated[
         list[str], typer.Argument(metavar="MODEL...", help="An .onnx or .tflite file, or a candidate.")
     ],
@@ -87,8 +89,13 @@ def measure(
 
     found = [model(text, resolution, width) for text in models]
     counts, batches = whole_numbers("--threads", threads, 1024), whole_numbers("--batch", batch, 65_536)
-    if batches != [1] and (profile or compare):
-        raise InputError("--batch is for plain measurements; --profile and --compare run one image at a time")
+    other = "--profile" if profile else "--compare" if compare else None
+    if other:
+        refuse_given(context, ("batch", *_PLAIN), f"is for plain measurements, not for {other}")
+        if len(counts) > 1:
+            raise InputError(f"--threads is {threads}; expected one number with {other}")
+    if profile:
+        refuse_given(context, ("no_reference",), "is for measurements, not for --profile")
     if chart is not None and (not profile or chart.suffix != ".svg"):
         raise InputError(f"--chart {str(chart)!r}: expected --profile and a file name that ends in .svg")
     if device == AUTO:

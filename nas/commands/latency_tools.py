@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas.commands.app import new_app
+from nas.commands.app import new_app, refuse_given
 from nas.commands.latency import model, print_json
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from latency.predictor import Predictor
 
 app = new_app()
+_MEASURING = ("device", "space", "samples", "held_out", "threads", "start_from", "seed", "fresh")
 NAMES = ("devices", "build-runner", "history", "calibrate")
 
 
@@ -93,6 +94,7 @@ def history(
 
 @app.command()
 def calibrate(
+    context: typer.Context,
     device: Annotated[str, typer.Option(help="cpu, cpu:litert, auto, or an attached phone.")] = "cpu",
     space: Annotated[str, typer.Option(help="The space to cover: a name, or a YAML file.")] = "mnasnet",
     samples: Annotated[int, typer.Option(help="Architectures to measure and fit to.")] = 60,
@@ -108,7 +110,10 @@ def calibrate(
         bool, typer.Option("--leave-one-out", help="With --from-table: judge by leaving out each row.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Where to write the predictor (default: the user's cache folder).")
+        Path | None,
+        typer.Option(
+            help="Where to write the predictor (default: the user's cache folder; with --from-table nowhere)."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides which architectures are measured.")] = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what the store knows.")] = False,
@@ -118,6 +123,7 @@ def calibrate(
     from candidates import InputError
 
     if from_table is not None:
+        refuse_given(context, _MEASURING, "is for measuring; --from-table fits to published numbers")
         _from_table(from_table, leave_one_out, out, as_json)
         return
     if leave_one_out:

@@ -113,9 +113,9 @@ def compare(given: list[str], out: Path | None, as_json: bool) -> int:
         raise InputError("--compare needs training folders; for example nas-train --compare trained other")
     from nas.progress import percent
     from nas.report.pictures import write_picture
-    from nas.trainer.comparing import plot, plot_path, read_curve
+    from nas.trainer.comparing import plot, plot_path, read_curves
 
-    curves = [read_curve(text) for text in given]
+    curves = read_curves(given)
     path = plot_path(None if out is None else expanded("--out", out))
     check_folder("--out", path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,12 @@ from nas.trainer.folder import METRICS, TrainingFolder, open_training
 
 @dataclass(frozen=True)
 class Curve:
-    """A training with its epochs and their validation accuracies."""
+    """A training with what it is called here, its epochs and their validation accuracies."""
 
+    name: str
     folder: TrainingFolder
     epochs: tuple[float, ...]
     accuracies: tuple[float, ...]
-
-    @property
-    def name(self) -> str:
-        """The folder's name."""
-        return self.folder.path.name
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -46,7 +43,16 @@ class Curve:
         }
 
 
-def read_curve(text: str) -> Curve:
+def read_curves(folders: Sequence[str]) -> list[Curve]:
+    """Trainings' curves, called as their folders are; by the paths as given where these names are not different."""
+    curves = [_read(text) for text in folders]
+    names = [curve.folder.path.name for curve in curves]
+    if len(set(names)) < len(names):
+        names = list(folders)
+    return [replace(curve, name=name) for curve, name in zip(curves, names, strict=True)]
+
+
+def _read(text: str) -> Curve:
     """A training's curve from its metrics.csv; InputError where it has none yet."""
     folder = open_training(text)
     path = folder.path / METRICS
@@ -62,7 +68,7 @@ def read_curve(text: str) -> Curve:
         raise InputError(f"{path} is not a training's metrics: {error}") from None
     if not epochs:
         raise InputError(f"{path} holds no epoch yet")
-    return Curve(folder, epochs, accuracies)
+    return Curve(text, folder, epochs, accuracies)
 
 
 def plot(curves: list[Curve]) -> str:

@@ -39,9 +39,18 @@ class TrainingData:
 
     @property
     def fingerprint(self) -> int:
-        """Tells whether a resumed training has the images that it began with."""
-        parts = [np.ascontiguousarray(self.source.labels[split]) for split in (TRAIN, self.held_split)]
-        return zlib.crc32(b"".join([*(p.tobytes() for p in parts), self.held.tobytes()]))
+        """Tells whether a resumed training has the images that it began with, by their names, labels and order.
+
+        The data may have moved as a whole; an image that was replaced under its name is not noticed.
+        """
+        found = zlib.crc32(self.held.tobytes())
+        for split in dict.fromkeys((TRAIN, self.held_split)):
+            labels = np.ascontiguousarray(self.source.labels[split])
+            found = zlib.crc32(labels.tobytes(), found)
+            for index in range(len(labels)):
+                place = self.source.place(split, index).removeprefix(self.source.name)
+                found = zlib.crc32(place.encode("utf-8", "surrogateescape"), found)
+        return found
 
     def describe(self) -> dict[str, Any]:
         """What an accuracy on these images has to be reported with."""

@@ -12,8 +12,10 @@ from scipy.special import log_softmax
 
 from candidates import build
 from candidates.errors import InputError
+from candidates.labels import spelled
 from nas.data import open_source
 from nas.data.source import SEARCHED, TEST, TRAIN, VALIDATION, Source
+from nas.prepared import absolute
 from nas.trainer import checkpoints, opening, session
 from nas.trainer.augment import Normaliser
 from nas.trainer.data import choose, test_indices
@@ -48,7 +50,8 @@ def evaluate(model: Trained, name: str, split: str, workers: int, folder: Traini
     if folder is None:
         open_source(name)  # its errors before those of the classes
     arch = None if folder is None else folder.architecture
-    fold = None if folder is None or name != folder.record["data"] else folder.fold
+    own = folder is not None and folder.record["data"] in (name, absolute(name))
+    fold = folder.fold if folder is not None and own else None
     source, where, indices = open_split(name, split, arch, recipe, fold)
     _check_classes(model, source)
     images = Decoded(source, where, indices, model.preprocessing, recipe, None)
@@ -76,7 +79,7 @@ def _check_classes(model: Trained, source: Source) -> None:
         raise InputError(
             f"{source.name} has images of {source.channels} channels; {model.path} takes {model.channels}"
         )
-    if model.labels is not None and tuple(source.class_names) != model.labels:
+    if model.labels is not None and spelled(source.class_names) != model.labels:
         raise InputError(
             f"{source.name} has the classes {_some(source.class_names)}, but {model.path} knows {_some(model.labels)}; "
             "give data of the classes it was trained on"

@@ -22,7 +22,7 @@ from nas.trainer.recipe import Recipe
 from nas.trainer.shapes import aspect_ratios, grouped
 
 RESIDENT_BYTES = 1 << 30  # of pixels, up to which images are kept on the device
-_ATTEMPTS = 10  # at a random part of an image, and at finding a readable image in another's place
+_ATTEMPTS = 10  # at a random part of an image
 _PREFETCH = 4  # batches for each worker
 
 Item = tuple[int, int]
@@ -77,6 +77,9 @@ class Decoded(Dataset[Part]):
         self.shapes: dict[Size, Indices] = {(self.size, self.size): np.arange(len(chosen))}
         if seed is None and recipe.eval_shapes > 1 and len(chosen):
             self.shapes = grouped(aspect_ratios(source, split, chosen), recipe.eval_shapes, self.size)
+        # One more than may be unreadable: where all of these are, the training ends before it uses the last.
+        allowed = max(1, int(source.unreadable_allowed * len(chosen)))
+        self._attempts = 1 if seed is None else min(allowed + 1, len(chosen))
         self._shape_of = np.zeros((len(chosen), 2), np.int64)
         for shape, positions in self.shapes.items():
             self._shape_of[positions] = shape
@@ -94,7 +97,7 @@ class Decoded(Dataset[Part]):
         labels = np.full(len(items), -1, np.int64)
         with no_warnings():
             for row, (epoch, position) in enumerate(items):
-                for attempt in range(1 if self.seed is None else min(_ATTEMPTS, len(self.chosen))):
+                for attempt in range(self._attempts):
                     index = int(self.chosen[(position + attempt) % len(self.chosen)])
                     indices[row] = index
                     try:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from candidates.errors import InputError
+from candidates.labels import spelled
 from candidates.preprocessing import Preprocessing
 from nas.trainer.trained import Trained
 
@@ -24,7 +25,7 @@ class Teacher:
                 f"the teacher {model.path} takes images of {len(theirs.mean)} channels, the student of "
                 f"{len(student.mean)}; expected the same"
             )
-        if model.labels is not None and tuple(classes) != model.labels:
+        if model.labels is not None and spelled(classes) != model.labels:
             raise InputError(
                 f"the teacher {model.path} knows {len(model.labels)} classes ({', '.join(model.labels[:3])}, …), the "
                 f"data have {len(classes)} ({', '.join(list(classes)[:3])}, …); expected the same in the same order"

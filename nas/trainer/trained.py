@@ -19,7 +19,7 @@ from candidates.export import load_network
 from candidates.export.running import Classify, open_exported
 from candidates.files import expanded
 from candidates.preprocessing import Preprocessing
-from nas.find_candidate import find_candidate, find_weights
+from nas.find_candidate import find_candidate, find_weights, is_untrained
 
 _FILES = ("model.onnx", "model.tflite")
 
@@ -86,6 +86,11 @@ def open_trained(text: str, device: str = "cpu") -> Trained:
 
 def _file_of(path: Path) -> Path | None:
     """The exported file to run; None where the folder holds PyTorch weights."""
+    folder = path if path.is_dir() else path.parent
+    if is_untrained(folder):
+        raise InputError(
+            f"{folder} is an export of untrained weights; train the candidate (nas-train) and export that"
+        )
     if path.is_dir():
         if find_weights(str(path)) is not None:
             return None

@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import onnxruntime
 import pytest
 import torch
 
-from candidates import InputError, build, zoo
-from candidates.export import export, load_network
+from candidates import InputError, RunError, build, zoo
+from candidates.export import Exported, export, load_network, readme
+from candidates.export.checking import Checker
+from candidates.export.samples import Samples
 from candidates.network import read_safetensors
 
 ARCH = zoo.load("mnasnet-small").for_input(resolution=32, channels_in=1, classes=10)
@@ -107,3 +110,32 @@ def test_files_of_somebody_elses_project_are_not_replaced(tmp_path: Path) -> Non
     with pytest.raises(InputError, match=r"README\.md exists and is not an earlier export's"):
         export(ARCH, load_network(ARCH, None), ["torch"], tmp_path)
     assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_an_earlier_export_is_replaced_all_of_it(tmp_path: Path) -> None:
+    out, other = tmp_path / "net", ARCH.for_input(classes=3)
+    export(ARCH, load_network(ARCH, None), ["torch", "onnx"], out, _with_labels)
+    (out / "notes.txt").write_text("mine")
+    export(other, load_network(other, None), ["tflite"], out)
+    assert {path.name for path in out.iterdir()} == {"README.md", "model.tflite", "notes.txt"}
+
+
+def _with_labels(written: list[Exported]) -> dict[str, str]:
+    return {**readme(ARCH)(written), "labels.txt": "one\n", "preprocessing.json": "{}"}
+
+
+@pytest.mark.parametrize(("wrong", "kept"), [(10, True), (11, False)])
+def test_an_int8_file_may_lose_what_is_allowed_and_no_more(wrong: int, kept: bool) -> None:
+    count = 1000  # 0.99 is no binary fraction: as accuracies the difference would exceed 0.01
+    truth = np.zeros(count, np.int64)
+    images = np.arange(count, dtype=np.float32).reshape(count, 1, 1, 1)
+    samples = Samples(images[:1], images, truth, "numbers")
+
+    def classify(images: np.ndarray, wrong: int = 0) -> np.ndarray:
+        logits = np.zeros((len(images), 2), np.float32)
+        logits[np.arange(len(images)), (images.reshape(-1) < wrong).astype(int)] = 1
+        return logits
+
+    checker = Checker(ARCH, classify, samples, 0.01)
+    with nullcontext() if kept else pytest.raises(RunError, match="a drop of more than 1 points"):
+        assert checker.as_accurate("it", lambda images: classify(images, wrong)).drop == pytest.approx(0.01)

@@ -2,6 +2,7 @@
 
 import json
 
+import flatbuffers
 import pytest
 
 import latency
@@ -47,7 +48,7 @@ def test_files_are_measured_with_a_batch_where_they_take_one(tmp_path) -> None:
 
     for name, device in (("any.onnx", "cpu"), ("one.tflite", "cpu:litert")):
         assert resolve(device).measure(model_of(tmp_path / name), quick(4)).batch == 4
-    with pytest.raises(InputError, match=r"is for 1 image\(s\); --batch 4 needs a file for any batch"):
+    with pytest.raises(InputError, match=r"is for 1 image\(s\), and --batch is 4; give --batch 1"):
         resolve("cpu").measure(model_of(tmp_path / "one.onnx"), quick(4))
 
 
@@ -76,3 +77,33 @@ def test_a_gpu_that_is_not_there() -> None:
         gpu("cuda:99")
     with pytest.raises(InputError, match="device 'cuda:x' is not there"):
         latency.measure(TINY, "cuda:x")
+
+
+def for_eight(content: bytes) -> bytes:
+    """The .tflite file with eight images at once as the shape of its input."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+    graph = model.subgraphs[0]
+    graph.tensors[graph.inputs[0]].shape = [8, *graph.tensors[graph.inputs[0]].shape[1:]]
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+@pytest.mark.parametrize("form", ["onnx", "tflite"])
+def test_a_file_for_eight_images_is_not_measured_as_one(tmp_path, form: str) -> None:
+    from latency.model import model_of
+    from latency.registry import resolve
+
+    path, device = tmp_path / f"eight.{form}", resolve("cpu" if form == "onnx" else "cpu:litert")
+    if form == "onnx":
+        proto = onnx_model(TINY)
+        for value in (*proto.graph.input, *proto.graph.output):
+            value.type.tensor_type.shape.dim[0].dim_value = 8
+        path.write_bytes(proto.SerializeToString())
+    else:
+        path.write_bytes(for_eight(tflite_model(TINY)))
+    with pytest.raises(InputError, match=r"is for 8 image\(s\), and --batch is 1; give --batch 8"):
+        device.measure(model_of(path), quick(1))
+    assert device.measure(model_of(path), quick(8)).batch == 8

@@ -1,5 +1,6 @@
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from test_measurement import PLAIN
@@ -13,9 +14,11 @@ from latency.features import fine
 from latency.model import model_of
 from latency.settings import Settings
 from latency.store import Store
+from latency.table import fit_table, read_table
 from search_space import load_space
 
 SPACE = load_space("mnasnet")
+PIXEL1 = Path(__file__).parent / "data" / "pixel1.csv"
 
 
 class Drifting:
@@ -141,3 +144,10 @@ def test_an_interval_holds_its_median_and_narrows():
     assert interval([1.0] * 8) == (1.0, 1.0)
     low, high = interval([0.97, 1.02, 0.99, 1.01, 1.0, 1.03, 0.98, 1.0])
     assert 0.96 < low <= 1.0 <= high < 1.04
+
+
+def test_a_published_tables_predictor_is_a_start_too():
+    prior = fit_table(read_table(PIXEL1), "pixel 1")
+    few = calibrate(Drifting(), SPACE, samples=12, held_out=10, prior=prior, seed=3)
+    assert few.features == prior.features == "coarse"
+    assert few.quality["rmspe"] < 0.2

@@ -72,7 +72,7 @@ def test_the_table_is_for_people_and_the_store_remembers(run, files):
 
 
 def test_comparison_finds_the_slower_one(run, files):
-    done = run("a.onnx", "b.onnx", "--compare", "--json", *QUICK)
+    done = run("a.onnx", "b.onnx", "--compare", "--json", "--no-reference")
     found = json.loads(done.stdout)
     (comparison,) = found["comparisons"]
     assert (comparison["model"], comparison["baseline"]) == ("b.onnx", "a.onnx")
@@ -130,7 +130,7 @@ def test_auto_says_what_it_took(run, files):
         (("a.onnx", "--threads", "1,x"), "--threads is '1,x'"),
         (("a.onnx", "--blocks", "0"), "blocks is 0"),
         (("a.onnx", "--batch", "0"), "--batch is '0'"),
-        (("a.onnx", "--batch", "2"), "needs a file for any batch"),
+        (("a.onnx", "--batch", "2"), "is for 1 image(s), and --batch is 2"),
         (("tiny.json", "--batch", "2", "--profile"), "--batch is for plain measurements"),
         (("a.onnx", "--width", "0.5"), "--width is for architectures"),
         (("tiny.json", "--width", "0"), "width is 0"),
@@ -142,6 +142,13 @@ def test_auto_says_what_it_took(run, files):
         (("a.onnx", "--compare"), "expected at least two"),
         (("a.onnx", "--chart", "x.png", "--profile"), ".svg"),
         (("c.tflite", "--profile"), "only ONNX Runtime can be profiled"),
+        (
+            ("a.onnx", "b.onnx", "--compare", "--blocks", "3"),
+            "--blocks is for plain measurements, not for --compare",
+        ),
+        (("a.onnx", "--profile", "--threads", "1,2"), "--threads is 1,2; expected one number with --profile"),
+        (("a.onnx", "--profile", "--no-reference"), "--no-reference is for measurements"),
+        (("calibrate", "--from-table", "t.csv", "--samples", "9"), "--samples is for measuring"),
         (("calibrate", "--samples", "2"), "samples is 2"),
         (("calibrate", "--space", "nowhere"), "nowhere"),
         (("calibrate", "--leave-one-out"), "--from-table"),

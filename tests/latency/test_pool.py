@@ -97,6 +97,7 @@ def test_every_member_is_put_on_the_pools_scale() -> None:
 def test_free_members_measure_at_the_same_time_and_each_one_at_a_time() -> None:
     phones = [Phone("one", seconds=0.2), Phone("two", seconds=0.2)]
     pool = pool_of(*phones)
+    pool.take_up({"level_ms": [1.0], "scales": {phone.fingerprint(): 1.0 for phone in phones}})
     start = time.monotonic()
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda arch: pool.measure(model_of(arch), ONE), [*ARCHS, ARCHS[0]]))
@@ -174,3 +175,10 @@ def test_what_is_of_another_kind_is_refused() -> None:
 def test_a_pool_on_this_machine_is_of_phones(name: str) -> None:
     with pytest.raises(InputError, match="expected phones in a pool"):
         resolve(name)
+
+
+def test_devices_that_are_not_on_one_scale_are_not_measured_as_one() -> None:
+    model = model_of(ARCHS[0])
+    with pytest.raises(InputError, match="the devices of kind are not on one scale"):
+        pool_of(Phone("one"), Phone("two", 1.3)).measure(model, ONE)
+    assert pool_of(Phone("one")).measure(model, ONE).latency_ms == true_ms(model)

@@ -89,3 +89,27 @@ def test_the_chart_is_svg_with_a_bar_for_each():
     lengths = [float(r.get("width")) for r in root.findall(f"{name}rect")[1:]]
     assert lengths[1] == pytest.approx(3 * lengths[0], rel=1e-3)
     assert "a <b> & c" in [t.text for t in root.findall(f"{name}text")]
+
+
+def simple(tmp_path, shape, kind):
+    """A file with one Cast of an input of this shape and type."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    graph = helper.make_graph(
+        [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)],
+        "cast",
+        [helper.make_tensor_value_info("x", kind, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+    )
+    path = tmp_path / "cast.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return Model("cast.onnx", path=path)
+
+
+def test_a_file_is_profiled_on_the_input_that_it_is_measured_on(tmp_path):
+    from onnx import TensorProto
+
+    assert profile(simple(tmp_path, [1, 3, 8, 8], TensorProto.UINT8), runs=2)
+    with pytest.raises(InputError, match="only the batch may vary"):
+        profile(simple(tmp_path, ["n", 3, "h", "w"], TensorProto.FLOAT), runs=2)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from candidates import Architecture, build, zoo
+from candidates import Architecture, InputError, build, zoo
 from candidates.preprocessing import Preprocessing
 from nas.commands.app import status
 from nas.commands.export import FORMATS, app
@@ -172,3 +172,37 @@ def test_the_quantiser_is_asked_for_before_anything_is_written(refused, monkeypa
     monkeypatch.setattr("candidates.export.tflite_file.find_spec", lambda name: None)
     words = "need the AI Edge Quantizer, which is not installed; pip install ai-edge-quantizer"
     refused(words, "small.json", "--format", "onnx,tflite-int8", "--calibrate", "digits", code=1)
+
+
+def test_untrained_weights_stay_untrained_through_another_export(run, tmp_path):
+    from nas.trainer.trained import open_trained
+
+    assert run("small.json", "--format", "torch,onnx", "--out", "one").code == 0
+    done = run("one", "--format", "torch", "--out", "two", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["untrained"] is True
+    assert "weights: untrained" in (tmp_path / "two" / "README.md").read_text()
+    for text in ("one", "one/model.onnx"):
+        with pytest.raises(InputError, match="one is an export of untrained weights; train the candidate"):
+            open_trained(text)
+
+
+def test_small_inputs_get_the_network_that_latency_and_training_have(run, tmp_path):
+    from nas.commands.latency import model
+
+    done = run("mnasnet-a1", "--resolution", "32", "--format", "torch", "--out", "out")
+    assert done.code == 0, done.err
+    exported = json.loads((tmp_path / "out" / "architecture.json").read_text())
+    assert exported["id"] == model("mnasnet-a1", 32).architecture.id
+
+
+def test_a_training_or_a_search_is_not_written_over(run, tmp_path):
+    for name, whose in (("training.json", "a training's"), ("run.json", "a search's")):
+        out = tmp_path / name.removesuffix(".json")
+        out.mkdir()
+        for file in (name, "model.safetensors", "architecture.json"):
+            (out / file).write_text("mine")
+        done = run("small.json", "--format", "onnx", "--out", out)
+        assert done.code == 2
+        assert f"is {whose} folder; choose another" in done.err
+        assert (out / "model.safetensors").read_text() == "mine"

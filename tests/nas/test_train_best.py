@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from candidates import Architecture
 from nas.candidate import Candidate
 from nas.find_candidate import find_weights
+from nas.targets import Targets
 from nas.train_best import Plan, chosen, train_best
 from nas.trainer.recipe import Recipe
 from nas.trainer.session import Options
@@ -36,9 +38,19 @@ def row(number: int, reward: float, latency: float, arch: Architecture = TINY) -
 def test_the_highest_rewards_within_the_target_come_first_and_no_network_twice() -> None:
     other, slow = (TINY.for_input(classes=classes) for classes in (4, 5))
     rows = [row(0, 0.7, 1.0), row(1, 0.8, 1.0, other), row(2, 0.6, 1.0), row(3, 0.9, 9.0, slow)]
-    assert [r.number for r in chosen(rows, 5.0, 2)] == [1, 0]
-    assert [r.number for r in chosen(rows, 5.0, 9)] == [1, 0, 3]
-    assert chosen(rows, 5.0, 0) == []
+    targets = Targets((5.0,), -0.07, -0.07)
+    assert [r.number for r in chosen(rows, targets, 2)] == [1, 0]
+    assert [r.number for r in chosen(rows, targets, 9)] == [1, 0, 3]
+    assert chosen(rows, targets, 0) == []
+
+
+def test_within_means_within_every_target() -> None:
+    other = TINY.for_input(classes=4)
+    slow = replace(row(0, 0.9, 1.0), measurement={"latency_ms": 1.0, "also": {"cpu": {"latency_ms": 10.0}}})
+    fast = replace(
+        row(1, 0.8, 1.0, other), measurement={"latency_ms": 1.0, "also": {"cpu": {"latency_ms": 8.0}}}
+    )
+    assert [r.number for r in chosen([slow, fast], Targets((5.0, 9.0), -0.07, -0.07), 1)] == [1]
 
 
 def test_each_is_trained_measured_and_found_again_after_an_interruption(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from candidates.errors import InputError
+from candidates.preprocessing import Preprocessing
 from nas.data import open_source
 from nas.data.reading import centre, cropped, random_box, square
 from nas.trainer.data import choose, fold_indices, measure_pixels, resize_of
+from nas.trainer.loading import Decoded
+from nas.trainer.recipe import Recipe
 
 
 def save(folder: Path, count: int) -> None:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, parents=True)
     for number in range(count):
         Image.new("RGB", (8, 6), (number, 0, 0)).save(folder / f"{number:02}.png")
 
@@ -121,3 +125,28 @@ def test_a_part_is_cut_from_the_upright_image_whatever_its_exif_says(
         found = centre(image, (32, 32), (32, 32), 3)
     with Image.open(tmp_path / "a.jpg") as image:
         assert np.array_equal(found, square(image, 32, 3))
+
+
+def test_an_image_that_was_renamed_is_another(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        save(tmp_path / "data" / name, 20)
+    before = choose(open_source(str(tmp_path / "data"))).fingerprint
+    (tmp_path / "data").rename(tmp_path / "moved")
+    assert choose(open_source(str(tmp_path / "moved"))).fingerprint == before
+    (tmp_path / "moved" / "cat" / "00.png").rename(tmp_path / "moved" / "cat" / "99.png")
+    assert choose(open_source(str(tmp_path / "moved"))).fingerprint != before
+
+
+def test_many_damaged_images_in_a_row_are_replaced_while_they_are_few(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        save(tmp_path / name, 2)
+    good, damaged = tmp_path / "cat" / "00.png", tmp_path / "damaged.png"
+    damaged.write_text("no image")
+    files = [damaged if 100 <= number < 116 else good for number in range(2000)]
+    source = open_source(str(tmp_path))
+    source = replace(source, files={"train": files}, labels={"train": np.zeros(2000, np.int64)})  # type: ignore[type-var]
+    images = Decoded(source, "train", np.arange(2000), Preprocessing.usual(8, 3), Recipe(), seed=0)
+    _, labels, indices, bad = images.__getitems__([(0, position) for position in range(98, 104)])
+    assert labels.tolist() == [0] * 6
+    assert indices.tolist() == [98, 99, 116, 116, 116, 116]
+    assert len(set(bad)) == 1  # they are one file here

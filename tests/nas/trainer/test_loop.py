@@ -19,17 +19,19 @@ from PIL import Image
 from candidates import Architecture, zoo
 from candidates.errors import InputError, RunError
 from candidates.export import load_network
+from nas.calibration import load_calibration
 from nas.data import load_data, open_source
 from nas.find_candidate import find_candidate, find_weights
 from nas.proxy import Proxy
 from nas.recipe import Recipe as ProxyRecipe
-from nas.trainer import checkpoints, session
+from nas.trainer import checkpoints, evaluating, session
 from nas.trainer import recipe as recipes
 from nas.trainer.checkpoints import checkpoint_paths
 from nas.trainer.data import choose
 from nas.trainer.folder import open_training
 from nas.trainer.init import initial_weights
 from nas.trainer.recipe import Recipe
+from nas.trainer.teacher import Teacher
 from nas.trainer.trained import open_trained
 from tests.nas.trainer.conftest import Kill, Trainer, save_photos
 
@@ -307,3 +309,31 @@ def test_the_smallest_update_needs_two_images(tmp_path: Path) -> None:
     trainer.make("t", replace(QUICK, batch=64, accumulate=8))
     with pytest.raises(InputError, match="6 images to train; too few for an update"):
         trainer.run("t")
+
+
+def test_the_fold_is_kept_however_the_data_are_spelled(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = trainer.make("t", replace(QUICK, epochs=1), extra={"fold": "1/2"})
+    trainer.run("t")
+    model = open_trained(str(folder.path))
+    monkeypatch.chdir(trainer.data.parent)
+    for name in (str(trainer.data), trainer.data.name):
+        scored = evaluating.evaluate(model, name, "val", 0, folder)
+        assert scored.images == 18  # half of the training images; the data's own validation split has 12
+
+
+def test_white_space_in_a_classs_name_is_no_other_class(tmp_path: Path) -> None:
+    data = save_photos(tmp_path / "photos", 6)
+    for split in ("train", "val", "test"):
+        (data / split / "class1").rename(data / split / "red  panda")
+    trainer = Trainer(tmp_path, data)
+    folder = trainer.make("t", replace(QUICK, epochs=1))
+    trainer.run("t")
+    model = open_trained(str(folder.path))
+    assert model.labels is not None
+    assert "red panda" in model.labels
+    assert evaluating.evaluate(model, str(data), "val", 0, folder).images == 6
+    Teacher(model, model.preprocessing, open_source(str(data)).class_names)
+    calibration = load_calibration(str(data), folder.architecture, model.preprocessing, model.labels)
+    assert calibration.samples.labels is not None
