@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
 from multiprocessing import get_context
@@ -90,8 +91,8 @@ def _watched(rule: Rule, curves: list[Curve], rng: np.random.Generator) -> tuple
 def _train(data: str, epochs: int, arch: Architecture) -> dict[str, Any]:
     curve: Curve = []
 
-    def watch(accuracy: float) -> bool:
-        curve.append(accuracy)
+    def watch(accuracies: Sequence[float]) -> bool:
+        curve[:] = accuracies
         return False
 
     outcome = _proxy(data, epochs).train(arch, 0, watch)

@@ -17,7 +17,7 @@ class Confirmation:
     """What is done once the trials are through: longer measurements, and how noisy the proxy is."""
 
     measure: Callable[[Architecture], Any]
-    train: Callable[[Architecture, int], Any]
+    train: Callable[[Architecture, int], float | None]
     seed: int
     again: int
 
@@ -44,5 +44,6 @@ class Confirmation:
         for row in chosen:
             if row.id not in repeats and not stop.asked:
                 params = search.study.get_trials(deepcopy=False)[row.number].params
-                accuracy = self.train(search.space.decode(params), self.seed + 1).accuracy
-                search.study.set_user_attr(f"repeat:{row.id}", accuracy)
+                accuracy = self.train(search.space.decode(params), self.seed + 1)
+                if accuracy is not None:
+                    search.study.set_user_attr(f"repeat:{row.id}", accuracy)

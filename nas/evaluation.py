@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -54,7 +54,7 @@ class Train(Protocol):
     """Trains an architecture from the weights that a seed gives."""
 
     def __call__(self, arch: Architecture, seed: int, watch: Watch | None = None) -> Trained:
-        """Train; after each epoch but the last, `watch` is told the accuracy and may ask to stop."""
+        """Train; after each epoch `watch` is told the accuracies so far and may ask to stop."""
         ...
 
 
@@ -80,8 +80,11 @@ class Evaluation:
         return found
 
 
-Watch = Callable[[float], bool]
-"""Told the validation accuracy after an epoch; answers whether to stop the training."""
+Watch = Callable[[Sequence[float]], bool]
+"""Told the validation accuracies after the epochs so far; answers whether to stop the training.
+
+All of them each time, so that a training that begins again, in another process or with a smaller batch, is a new one.
+"""
 
 
 @dataclass(frozen=True)

@@ -59,5 +59,5 @@ class Flight(Proposal):
     measured: Evaluation
     watch: Watch
     attempts: int = 0
-    started: float = 0.0
+    started: float | None = None  # once a worker has it
     overdue: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import datetime, timedelta
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ class Heartbeat:
         self._study, self._seconds = study, seconds
         self._alive: set[int] = set()
         self._stop = Event()
-        self._looked = 0.0
+        self._looked = self._patient_until = 0.0
         self._thread = Thread(target=self._beat, daemon=True)
         self._thread.start()
 
@@ -40,6 +41,7 @@ class Heartbeat:
 
     def bury(self) -> None:
         """Fail the trials of dead searches and queue their points again; looks every few seconds at most."""
+        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.storages import fail_stale_trials
         from optuna.trial import TrialState
 
@@ -48,6 +50,8 @@ class Heartbeat:
         self._looked = time.monotonic()
         for trial_id in list(self._alive):  # after an outage our own would look dead too
             self._record(trial_id)
+        if time.monotonic() < self._patient_until:  # and so would the others', until they have told
+            return
         fail_stale_trials(self._study)
         # One whose search died before its first sign of life, after which it has a worker, has none to go stale.
         old = datetime.now() - timedelta(seconds=10 * GRACE_SECONDS)
@@ -57,8 +61,9 @@ class Heartbeat:
                 and trial.datetime_start is not None
                 and trial.datetime_start < old
             )
-            if silent and self._study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL):
-                enqueue_again(self._study, trial)
+            with suppress(UpdateFinishedTrialError):  # another search was quicker
+                if silent and self._study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL):
+                    enqueue_again(self._study, trial)
 
     def _beat(self) -> None:
         while not self._stop.wait(self._seconds):
@@ -67,4 +72,7 @@ class Heartbeat:
 
     def _record(self, trial_id: int) -> None:
         backend: Any = getattr(self._study._storage, "_backend", self._study._storage)
+        start = time.monotonic()
         backend.record_heartbeat(trial_id)
+        if time.monotonic() - start > self._seconds:  # the server was away
+            self._patient_until = time.monotonic() + GRACE_SECONDS

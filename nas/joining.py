@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 KEY = "search"
 # Every machine may have its own: where the data lies, how many workers, how far to go on.
 _OWN = (
-    "data", "device", "sampler", "seed", "trials", "workers", "measure_cores", "gpus", "per_gpu",
+    "data", "device", "also", "sampler", "seed", "trials", "workers", "measure_cores", "gpus", "per_gpu",
     "retries", "trial_timeout", "device_timeout", "ray", "storage", "study", "latency", "confirm", "warm_start", "space",
 )  # fmt: skip
 

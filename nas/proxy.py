@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,10 +41,12 @@ class Proxy:
         """`arch` as the proxy trains it: at the data set's size, with strides removed where it is small."""
         return arch.for_input(self.data.size, self.data.channels, self.data.classes, min_map=MIN_MAP)
 
-    def train(self, arch: Architecture, seed: int, watch: Callable[[float], bool] | None = None) -> Outcome:
+    def train(
+        self, arch: Architecture, seed: int, watch: Callable[[Sequence[float]], bool] | None = None
+    ) -> Outcome:
         """Train `arch` from the weights that `seed` gives and score it on the validation split.
 
-        `watch` is told the accuracy after each epoch and may end the training by answering True.
+        `watch` is told after each epoch the accuracies so far and may end the training by answering True.
         """
         from nas.training import train
 

@@ -33,7 +33,7 @@ from nas.samplers.view import View
 from nas.search import Search
 from nas.settings import SearchSettings
 from nas.stopping import Stop
-from nas.storage import alone_with, in_turn
+from nas.storage import alone_with, first_line, in_turn
 from nas.study import close, open_study, take_up_lost
 from nas.targets import latencies_of
 from nas.trials import Row
@@ -161,8 +161,11 @@ def _meaning(prepared: Prepared) -> dict[str, Any]:
     return {
         "space": prepared.space_yaml,
         "data": {name: value for name, value in described.items() if name != "data"},
-        "device": [(device.name, device.fingerprint()) for device in prepared.devices if is_host(device)]
-        or [device.name for device in prepared.devices],
+        # In their order, which the latencies have too; of a phone each machine may have its own.
+        "device": [
+            [device.name, device.fingerprint() if is_host(device) else None] for device in prepared.devices
+        ],
+        "also": list(prepared.settings.also.items()),
     }
 
 
@@ -192,7 +195,9 @@ def _search(
     settings = folder.settings
 
     def idle() -> None:
-        wait(work.flights)
+        """Wait until nothing that runs here takes the cores."""
+        if not on_gpus(settings):
+            wait(work.flights)
 
     evaluate = Evaluator(
         deploy=prepared.deploy,
@@ -201,7 +206,7 @@ def _search(
         too_slow=too_slow(settings),
         seed=settings.seed,
         epoch_by_epoch=settings.pruner != "none",
-        relayed=watch_on(workers, folder.database),
+        relayed=watch_on(workers),
     )
     work = Search(
         folder,
@@ -295,8 +300,16 @@ def _confirm(work: Search, prepared: Prepared, rows: list[Row], stop: Stop) -> l
         raise RunError(f"no candidate could be trained; {work.folder.path}/trials.csv has each one's reason")
     settings = prepared.settings
 
-    def train(arch: Architecture, seed: int) -> Any:
-        return work.workers.submit(work.evaluate.train, arch, seed).result()
+    def train(arch: Architecture, seed: int) -> float | None:
+        for _ in range(1 + settings.retries):
+            future = work.workers.submit(work.evaluate.train, arch, seed)
+            try:
+                return float(future.result(settings.trial_timeout).accuracy)
+            except Exception as error:  # the search is through; that it ends well matters more
+                if not future.done():
+                    work.workers.kill(future)
+                work.progress.note(f"training {arch.id} once more came to nothing: {first_line(error)}")
+        return None
 
     confirmation = Confirmation(prepared.measure_at_length, train, settings.seed, settings.confirm)
     work.progress.note("measuring the front again, three invocations each, and the proxy's noise")

@@ -10,6 +10,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from optuna.exceptions import UpdateFinishedTrialError
+
 from candidates import Architecture
 from nas.evaluation import Evaluation, Evaluator, Measured
 from nas.flights import Flight, Progress, Proposal, Workers
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from search_space import FactorizedSpace
 
 WAITING_SECONDS = 1.0  # between looks at a study that others are finishing
+PROPOSING_SECONDS = 10.0  # that a trial may be without its architecture before its search counts as dead
 WRITING_SHARE = 0.01  # of the time goes into the run folder's files at most
 
 
@@ -67,6 +70,8 @@ class Search:
     flights: dict[Future[Any], Flight] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._asked: set[int] = set()
+        self._silent: set[int] = set()  # trials whose searches died before they said what they are
         self._book = Book(self.study, self.folder.settings)
         self._teller = Teller(self.study, self.folder.settings, self.progress, self.heartbeat)
         self._written = (0.0, 0.0)  # when the files were last written, and how long that took
@@ -126,25 +131,35 @@ class Search:
                 or completed(rows) + len(mine) + others >= self.folder.settings.trials
             ):
                 break
-            trial, base, arch = self._ask()
-            proposal = self._propose(trial, base, arch, [*self.flights.values(), *ready, *found])
+            asked = self._ask()
+            if asked is None:
+                continue
+            proposal = self._propose(*asked, [*self.flights.values(), *ready, *found])
             if proposal is None:
-                rows = self._after(trial.number, rows)
+                rows = self._after(asked[0].number, rows)
             else:
                 found.append(proposal)
         return found, rows
 
-    def _ask(self) -> tuple[Trial, Architecture, Architecture]:
-        """A new trial with its architecture, in the space and as deployed; written down before what takes long."""
+    def _ask(self) -> tuple[Trial, Architecture, Architecture] | None:
+        """A new trial with its architecture, in the space and as deployed; written down before what takes long.
+
+        None where others gave it up for dead meanwhile.
+        """
         trial = self.study.ask()
+        self._asked.add(trial.number)
         if self.heartbeat:
             self.heartbeat.begin(trial._trial_id)
-        with together(self.study):
-            if self.heartbeat:
-                trial.set_user_attr("worker", f"{platform.node()}:{os.getpid()}")
-            base = self.space.decode(self.space.suggest(trial))
-            arch = self.evaluate.deploy(base)
-            describe(trial, arch)
+        try:
+            with together(self.study):
+                if self.heartbeat:
+                    trial.set_user_attr("worker", f"{platform.node()}:{os.getpid()}")
+                base = self.space.decode(self.space.suggest(trial))
+                arch = self.evaluate.deploy(base)
+                describe(trial, arch)
+        except UpdateFinishedTrialError as error:
+            self._teller.gave_up(trial, error)
+            return None
         return trial, base, arch
 
     def _propose(
@@ -156,7 +171,7 @@ class Search:
             self._teller.pruned(trial, over_limit="; ".join(broken))
             return None
         if self.heartbeat:
-            rival = self._rival(trial.number, arch.id)
+            rival = self._rival(trial.number, arch.id, flying)
             if rival is not None:
                 self._teller.pruned(trial, duplicate_of=rival)
                 return None
@@ -212,17 +227,23 @@ class Search:
             watch=watch,
         )
 
-    def _rival(self, number: int, id: str) -> int | None:
-        """An earlier trial of another search that is at the same network; of two that meet, the later yields."""
-        mine = {flight.trial.number for flight in self.flights.values()}
-        return next(
-            (
-                row.number
-                for row in in_state("RUNNING", self._refreshed(anew=False))
-                if row.id == id and row.number < number and row.number not in mine
-            ),
-            None,
-        )
+    def _rival(self, number: int, id: str, flying: list[Proposal]) -> int | None:
+        """An earlier trial of another search that is at the same network; of two that meet, the later yields.
+
+        Those that are still being proposed are waited for, once: what they are decides.
+        """
+        mine = {proposal.trial.number for proposal in flying}
+        until = time.monotonic() + PROPOSING_SECONDS
+        while True:
+            running = in_state("RUNNING", self._refreshed(anew=False))
+            earlier = [row for row in running if row.number < number and row.number not in mine]
+            rival = next((row.number for row in earlier if row.id == id), None)
+            unknown = {row.number for row in earlier if not row.id} - self._silent
+            if rival is not None or not unknown:
+                return rival
+            if time.monotonic() > until:
+                self._silent |= unknown
+            time.sleep(0.1)
 
     def _refreshed(self, anew: bool = True) -> list[Row]:
         """The rows, with what other searches found and without their dead; `anew` as Book has it."""
@@ -238,7 +259,7 @@ class Search:
 
     def _submit(self, flight: Flight) -> None:
         flight.attempts += 1
-        flight.started, flight.overdue = time.monotonic(), False
+        flight.started, flight.overdue = None, False
         training = self.evaluate.training(
             flight.watch, f"training {flight.id} of trial {flight.trial.number}"
         )
@@ -248,21 +269,29 @@ class Search:
     def _ended(self) -> set[Future[Any]]:
         """Wait for a training to end; one that takes too long is ended."""
         while True:
-            seconds = None
-            if self.trial_timeout is not None:
-                begun = [flight.started for flight in self.flights.values() if not flight.overdue]
-                if begun:
-                    seconds = max(0.01, min(begun) + self.trial_timeout - time.monotonic())
-            done, _ = wait(self.flights, timeout=seconds, return_when=FIRST_COMPLETED)
-            if done:
+            done, _ = wait(self.flights, timeout=self._until_overdue(), return_when=FIRST_COMPLETED)
+            if done or self.trial_timeout is None:
                 return done
             for future, flight in self.flights.items():
-                late = (
-                    self.trial_timeout is not None and time.monotonic() - flight.started > self.trial_timeout
-                )
+                late = flight.started is not None and time.monotonic() - flight.started > self.trial_timeout
                 if late and not flight.overdue:
                     flight.overdue = True
                     self.workers.kill(future)
+
+    def _until_overdue(self) -> float | None:
+        """Seconds until a training may be overdue. The time in a cluster's queue is none of a training's."""
+        if self.trial_timeout is None:
+            return None
+        now = time.monotonic()
+        for future, flight in self.flights.items():
+            if flight.started is None and future.running():
+                flight.started = now
+        left = [
+            WAITING_SECONDS if flight.started is None else flight.started + self.trial_timeout - now
+            for flight in self.flights.values()
+            if not flight.overdue
+        ]
+        return max(0.01, min(left)) if left else None
 
     def _land(self, future: Future[Any], rows: list[Row], stop: Stop) -> list[Row]:
         """Tell what a training came to, or try it again."""
@@ -302,7 +331,8 @@ class Search:
         self._write(rows)
         self.progress.trial(row, rows)
         self.after_trial(rows)
-        check_hopeless(rows)
+        # Another machine's failures are its own; where this one is healthy, the search goes on.
+        check_hopeless([row for row in rows if row.number in self._asked])
         return rows
 
     def _write(self, rows: list[Row]) -> None:

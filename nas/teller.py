@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import TrialState
+
 from candidates import Architecture
 from nas.evaluation import Evaluation
 from nas.flights import Progress
@@ -18,7 +21,7 @@ from nas.trials import Row, architecture_text
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.trial import Trial, TrialState
+    from optuna.trial import Trial
 
     from nas.heartbeat import Heartbeat
 
@@ -34,7 +37,7 @@ class Teller:
 
     def measured(self, trial: Trial, found: Evaluation) -> None:
         """Write down a latency before the training: the rule that stops trainings weighs accuracies by it."""
-        with self._given_up(trial), together(self.study):
+        with self._unless_given_up(trial), together(self.study):
             _keep(trial, found, {})
             if self.settings.also:  # samplers then see how slow it is on the device where it misses most
                 worst = self.settings.targets.worst(latencies_of(found.latency_ms, found.measurement))
@@ -42,10 +45,14 @@ class Teller:
 
     def evaluated(self, trial: Trial, found: Evaluation, kept: Mapping[str, Any]) -> None:
         """End a trial with what its evaluation found; `kept` is what the study has of it already."""
-        with self._given_up(trial), together(self.study):
+        with self._unless_given_up(trial):
+            self._evaluated(trial, found, kept)
+
+    def _evaluated(self, trial: Trial, found: Evaluation, kept: Mapping[str, Any]) -> None:
+        with together(self.study):
             _keep(trial, found, kept)
             if found.accuracy is None:
-                self.pruned(trial)
+                self._end(trial, state=TrialState.PRUNED)
                 return
             score = self.settings.targets.reward(
                 found.accuracy, latencies_of(found.latency_ms, found.measurement)
@@ -57,39 +64,38 @@ class Teller:
     def again(self, trial: Trial, known: Row) -> None:
         """Answer a second visit from what is known of the same network."""
         assert known.latency_ms is not None
-        trial.set_user_attr("duplicate_of", known.number)
-        found = Evaluation(known.latency_ms, dict(known.measurement), known.accuracy, known.loss)
-        self.evaluated(trial, found, {})
+        with self._unless_given_up(trial):
+            trial.set_user_attr("duplicate_of", known.number)
+            found = Evaluation(known.latency_ms, dict(known.measurement), known.accuracy, known.loss)
+            self._evaluated(trial, found, {})
 
     def pruned(self, trial: Trial, **why: object) -> None:
         """End a trial that is not worth a training; `why` is written down with it."""
-        from optuna.trial import TrialState
-
-        with self._given_up(trial):
+        with self._unless_given_up(trial):
             for name, value in why.items():
                 trial.set_user_attr(name, value)
             self._end(trial, state=TrialState.PRUNED)
 
     def failed(self, trial: Trial, reason: str) -> None:
         """End a trial that came to nothing."""
-        from optuna.trial import TrialState
-
-        with self._given_up(trial):
+        with self._unless_given_up(trial):
             trial.set_user_attr("failed_because", reason)
             self._end(trial, state=TrialState.FAIL)
 
-    @contextmanager
-    def _given_up(self, trial: Trial) -> Iterator[None]:
-        """Where others gave a trial up for dead (no sign of life for long), it is theirs, and that is no error."""
-        from optuna.exceptions import UpdateFinishedTrialError
+    def gave_up(self, trial: Trial, error: UpdateFinishedTrialError) -> None:
+        """Let go of a trial that others gave up for dead; raise the `error` where there are no others."""
+        if self.heartbeat is None:
+            raise error
+        self.progress.note(f"trial {trial.number} was taken for dead meanwhile; it is tried again")
+        self.heartbeat.end(trial._trial_id)
 
+    @contextmanager
+    def _unless_given_up(self, trial: Trial) -> Iterator[None]:
+        """Where others gave a trial up for dead (no sign of life for long), it is theirs, and that is no error."""
         try:
             yield
-        except UpdateFinishedTrialError:
-            if self.heartbeat is None:
-                raise
-            self.progress.note(f"trial {trial.number} was taken for dead meanwhile; it is tried again")
-            self.heartbeat.end(trial._trial_id)
+        except UpdateFinishedTrialError as error:
+            self.gave_up(trial, error)
 
     def _end(
         self, trial: Trial, values: float | list[float] | None = None, state: TrialState | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,12 +82,12 @@ def train(
     data: DeviceData,
     recipe: Recipe,
     seed: int,
-    watch: Callable[[float], bool] | None = None,
+    watch: Callable[[Sequence[float]], bool] | None = None,
 ) -> Outcome:
     """Train `network` on the training split and score it on the validation split.
 
-    On a CPU the same seed and number of threads give the same outcome, bit for bit. `watch` is told the
-    accuracy after each epoch; the training stops where it answers True.
+    On a CPU the same seed and number of threads give the same outcome, bit for bit. `watch` is told
+    after each epoch the accuracies so far; the training stops where it answers True.
     """
     images, labels = data.train
     device = images.device
@@ -115,7 +115,7 @@ def train(
 
     take_step = graphed(one_step, device)
     start = time.perf_counter()
-    done = 0
+    done, curve = 0, []
     for epoch in range(recipe.epochs):
         for drawn in _batches(len(labels), batch, padding, flip, generator, device):
             set_rate(optimizer, _peak(recipe) * one_cycle(done / steps, recipe.warmup))
@@ -124,7 +124,8 @@ def train(
         if watch is not None and epoch < recipe.epochs - 1:
             reestimate_statistics(network, data)
             accuracy, loss_value = evaluate(network, data)
-            if watch(accuracy):
+            curve.append(accuracy)
+            if watch(curve):
                 return Outcome(accuracy, loss_value, time.perf_counter() - start, 0.0, stopped=True)
             network.train()
     _wait(device)
@@ -132,7 +133,7 @@ def train(
     reestimate_statistics(network, data)
     accuracy, loss_value = evaluate(network, data)
     if watch is not None:
-        watch(accuracy)
+        watch([*curve, accuracy])
     return Outcome(accuracy, loss_value, time.perf_counter() - start, steps * batch / seconds)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Watch:
-    """Told a trial's accuracy after each epoch, keeps it with the study and says whether to stop.
+    """Told a trial's accuracies after each epoch, keeps them with the study and says whether to stop.
 
     Sent to another process it opens the study's database there.
     """
@@ -32,20 +33,18 @@ class Watch:
         self._study: Study | None = study
         self._database, self._rule, self._settings = database, rule, settings
         self._number, self._id = trial
-        self._curve: list[float] = []
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_study": None}
 
-    def __call__(self, accuracy: float) -> bool:
+    def __call__(self, curve: Sequence[float]) -> bool:
         study = self._study or _opened(self._database, self._settings.objective)
-        self._curve.append(accuracy)
-        study._storage.set_trial_user_attr(self._id, CURVE, self._curve)
+        study._storage.set_trial_user_attr(self._id, CURVE, list(curve))
         if self._rule is None:
             return False
         trials = study.get_trials(deepcopy=False)
         weigh = None if self._settings.objective == "pareto" else self._weigh
-        return should_stop(self._rule, trials[self._number], self._curve, trials, weigh)
+        return should_stop(self._rule, trials[self._number], curve, trials, weigh)
 
     def _weigh(self, trial: FrozenTrial) -> float:
         """What a trial's accuracy is multiplied by for its reward."""

@@ -111,9 +111,15 @@ def fit_hyperparameters(inputs: Array, targets: Array, groups: Groups) -> Hyperp
     return _named(found.x)
 
 
-def condition(inputs: Array, targets: Array, groups: Groups, theta: Hyperparameters) -> GaussianProcess:
-    """The process given the observations."""
-    mean, scale = float(targets.mean()), _spread(targets)
+def condition(
+    inputs: Array,
+    targets: Array,
+    groups: Groups,
+    theta: Hyperparameters,
+    standard: tuple[float, float] | None = None,
+) -> GaussianProcess:
+    """The process given the observations. `standard` are the targets' mean and deviation that `theta` is for."""
+    mean, scale = standard or (float(targets.mean()), _spread(targets))
     factor = cho_factor(_covariance(inputs, groups, theta), lower=True, check_finite=False)
     weights = cho_solve(factor, (targets - mean) / scale, check_finite=False)
     return GaussianProcess(inputs, groups, theta, mean, scale, factor, weights)

@@ -12,15 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from candidates import checks
+from nas.samplers.seeding import decided
 
 CURVE = "curve"
 _FEWEST = 5  # rivals that must have come as far before one is stopped
 
 Rule = Callable[[Sequence[float], Sequence[Sequence[float]], int], bool]
-"""From a curve, its rivals' and the trial's number, whether to stop."""
+"""From a curve, its rivals' and how many trials came before, whether to stop."""
 
 
 def median(curve: Sequence[float], rivals: Sequence[Sequence[float]], number: int) -> bool:
@@ -83,16 +84,24 @@ def should_stop(
     `weigh(trial)` is what the trial's accuracy is multiplied by for the reward, known from its latency; None
     stands for two objectives, accuracy and `latency_ms`.
     """
-    others = [t for t in earlier if t.number != trial.number and t.user_attrs.get(CURVE)]
+    # What has failed is no rival: a trial that was lost is trained again, and would be its own.
+    others = [
+        t
+        for t in earlier
+        if t.number != trial.number and t.user_attrs.get(CURVE) and t.state is not TrialState.FAIL
+    ]
+    running = (t.number for t in earlier if t.state is TrialState.RUNNING)
+    before = sum(number < trial.number for number in (*(t.number for t in decided(earlier)), *running))
     if weigh is None:
         mine = trial.user_attrs["latency_ms"]
         rivals = [t.user_attrs[CURVE] for t in others if t.user_attrs.get("latency_ms", np.inf) <= mine]
-        return rule(curve, rivals, trial.number)
+        return rule(curve, rivals, before)
     weight = weigh(trial)
     scaled = [[weigh(t) * value for value in t.user_attrs[CURVE]] for t in others]
-    return rule([weight * value for value in curve], scaled, trial.number)
+    return rule([weight * value for value in curve], scaled, before)
 
 
 def epochs_saved(trials: Sequence[FrozenTrial], epochs: int) -> int:
     """How many epochs were not trained because trainings were stopped."""
-    return sum(max(0, epochs - len(t.user_attrs[CURVE])) for t in trials if t.user_attrs.get(CURVE))
+    stopped = (t for t in trials if t.state is TrialState.PRUNED and t.user_attrs.get(CURVE))
+    return sum(max(0, epochs - len(t.user_attrs[CURVE])) for t in stopped)

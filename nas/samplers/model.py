@@ -75,6 +75,7 @@ class Fitted:
             np.concatenate([self.targets, mean]),
             self.process.groups,
             self.process.theta,
+            (self.process.mean, self.process.scale),  # believed values are no news of how far targets spread
         )
         return Fitted(self.encoding, process, self.targets, self.error)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nas.samplers.evolution import mutated
 from nas.samplers.fitness import fitness
 from nas.samplers.history import History, Observation
+from nas.samplers.limits import within_limits
 from nas.samplers.proposing import ProposingSampler
 from nas.samplers.view import View
 from search_space import Point
@@ -35,7 +36,7 @@ class PPOSampler(ProposingSampler):
         policy = self._policy_after(view, history.evaluated)
         points = [_point(view, row) for row in policy.controller.sample(_DRAWN, rng)]
         for point in points:
-            if not history.taken(view, point):
+            if within_limits(view, point) and not history.taken(view, point):
                 return point
         return mutated(view, history, points[0], rng)
 

@@ -24,7 +24,7 @@ from nas.samplers.history import History, Observation, history_of
 from nas.samplers.model import Fitted, Fitter
 from nas.samplers.proposing import ProposingSampler
 from nas.samplers.thinning import thinned
-from nas.samplers.untaken import random_untaken
+from nas.samplers.untaken import several_untaken
 from nas.samplers.view import View
 from search_space import FactorizedSpace, Point
 
@@ -126,7 +126,7 @@ class SurrogateSampler(ProposingSampler):
         self, fitter: Fitter, view: View, history: History, fast: LatencyOf | None, rng: np.random.Generator
     ) -> Point:
         """A point before the model decides: far from those before, and not one that is surely too slow."""
-        points = [random_untaken(view, history, rng) for _ in range(_SPREAD)]
+        points = several_untaken(view, history, rng, _SPREAD)
         if fast is not None:
             points = [point for point, over in zip(points, fast(points), strict=True) if over <= 0]
             if not points:

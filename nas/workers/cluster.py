@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -54,6 +54,7 @@ class RayWorkers(Executor):
         self._numbers = numbers()
         self._refs: dict[Future[Any], Any] = {}
         self._working: dict[int, str] = {}  # the worker of each task
+        self._begins: dict[int, Future[Any]] = {}  # tasks of which nothing was heard yet
         self._watches: dict[int, Watch] = {}
         self._lock = Lock()
         self._board = Board(self._ray, {"doing": self._doing, "watch": self._watch, **(handlers or {})})
@@ -62,15 +63,16 @@ class RayWorkers(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run `fn` somewhere in the cluster; where all of it is taken, as soon as there is room."""
         number = next(self._numbers)
-        self._working[number] = ""
-        ref = self._task.remote(fn, args, kwargs, self.line, number)
         future: Future[Any] = Future()
+        self._working[number], self._begins[number] = "", future
+        ref = self._task.remote(fn, args, kwargs, self.line, number)
         self._refs[future] = ref
 
         def ended(done: Future[Any]) -> None:
             self._refs.pop(future, None)
             with self._lock:
                 worker = self._working.pop(number)
+                self._begins.pop(number, None)
             error = done.exception()
             if error is None:
                 future.set_result(done.result())
@@ -100,7 +102,7 @@ class RayWorkers(Executor):
         return self._ray.put(value)
 
     def relayed(self, watch: Watch) -> Watch:
-        """A watch for a task, which asks `watch` here: a study in a file is on this machine alone."""
+        """A watch for a task, which asks `watch` here: no node but the search's own needs to reach the study."""
         number = next(self._numbers)
         self._watches[number] = watch
         return RelayedWatch(self.line, number)
@@ -110,12 +112,15 @@ class RayWorkers(Executor):
             ended = number not in self._working
             if not ended:
                 self._working[number] = worker
+                future = self._begins.pop(number, None)
+                if future is not None:
+                    future.set_running_or_notify_cancel()
         self._tell(worker, text)
         if ended:
             self._tell(worker, "")
 
-    def _watch(self, number: int, accuracy: float) -> bool:
-        return self._watches[number](accuracy)
+    def _watch(self, number: int, curve: Sequence[float]) -> bool:
+        return self._watches[number](curve)
 
 
 @dataclass(frozen=True)
@@ -125,8 +130,8 @@ class RelayedWatch:
     line: Line
     number: int
 
-    def __call__(self, accuracy: float) -> bool:
-        answer = self.line.ask("watch", self.number, accuracy)
+    def __call__(self, curve: Sequence[float]) -> bool:
+        answer = self.line.ask("watch", self.number, list(curve))
         if isinstance(answer, Exception):
             raise answer
         return bool(answer)

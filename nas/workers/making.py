@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from nas.flights import Workers
     from nas.proxy import Proxy
     from nas.settings import SearchSettings
-    from nas.storage import Place
     from nas.workers.full_training import Cluster
     from nas.workers.training import ProxyTraining
 
@@ -74,9 +73,9 @@ def training_on(workers: Workers, proxy: Proxy, training: ProxyTraining) -> Trai
     return training
 
 
-def watch_on(workers: Workers, database: Place) -> Callable[[Watch], Watch]:
-    """How a watch is sent to the workers: a study in a file is out of other machines' reach."""
-    if isinstance(workers, RayWorkers) and database.path is not None:
+def watch_on(workers: Workers) -> Callable[[Watch], Watch]:
+    """How a watch is sent to the workers: other machines may reach neither the study's file nor its server."""
+    if isinstance(workers, RayWorkers):
         return workers.relayed
     return lambda watch: watch
 

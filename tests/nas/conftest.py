@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,13 +99,17 @@ class Lab:
         return FakeMeasurement(self.latency(arch))
 
     def train(
-        self, arch: Architecture, seed: int, watch: Callable[[float], bool] | None = None
+        self, arch: Architecture, seed: int, watch: Callable[[Sequence[float]], bool] | None = None
     ) -> FakeOutcome:
         self.before_training(len(self.trained))
         self.trained.append(arch.id)
         for epoch in range(1, 5 if watch else 1):
             self.epochs += 1
-            if watch is not None and watch(accuracy_of(arch) * epoch / 4) and epoch < 4:
+            if (
+                watch is not None
+                and watch([accuracy_of(arch) * n / 4 for n in range(1, epoch + 1)])
+                and epoch < 4
+            ):
                 return FakeOutcome(accuracy_of(arch) * epoch / 4, 1.0, stopped=True)
         return FakeOutcome(accuracy_of(arch), 1 - accuracy_of(arch))
 

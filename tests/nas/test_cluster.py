@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -84,6 +84,15 @@ def test_tasks_run_on_every_node_at_once(cluster: Any) -> None:
     with RayWorkers("auto", 2) as workers:
         found = {future.result(timeout=150) for future in [workers.submit(where) for _ in range(2)]}
     assert len(found) == 2
+
+
+def test_a_task_runs_from_when_a_node_has_it(cluster: Any) -> None:
+    with RayWorkers("auto", 4) as workers:
+        futures = [workers.submit(time.sleep, 2.0) for _ in range(4)]  # on two cores
+        wait(futures, timeout=150, return_when=FIRST_COMPLETED)
+        assert not all(future.running() or future.done() for future in futures)
+        for future in futures:
+            future.result(timeout=150)
 
 
 def test_a_task_can_be_killed_and_an_error_arrives(cluster: Any) -> None:

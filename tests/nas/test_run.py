@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from candidates import InputError
+from candidates import Architecture, InputError
 from nas.prepared import ZERO_COST, limited_view, prepare
-from nas.run import search
+from nas.run import _confirm, _meaning, search
 from nas.run_folder import create
+from nas.search import Search
 from nas.settings import SearchSettings
 from nas.stopping import Stop
+from nas.workers.inline import Inline
 from tests.nas.conftest import SPACE, Lab, Recorder
 
 
@@ -33,8 +39,6 @@ def test_a_warm_start_from_what_is_no_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_samplers_see_only_what_is_within_the_limits() -> None:
-    import random
-
     prepared = prepare(settings(max_parameters=4000), SPACE)
     view, rng = limited_view(prepared), random.Random(0)
     point = view.sample(rng)
@@ -62,3 +66,63 @@ def test_a_space_that_names_another_input_size_is_not_overruled_in_silence() -> 
         InputError, match="sets resolution 64, but the search would use 32; give --resolution 64"
     ):
         prepare(settings(), SPACE.replace("stem: 8", "stem: 8\nresolution: 64"))
+
+
+def work_of(lab: Lab, **changes: Any) -> tuple[Search, Any]:
+    """A search with made-up evaluations, and as much of its parts as what comes after the trials needs."""
+    work = lab.open(lab.settings(trials=3, target_ms=30.0, **changes))
+    parts: Any = SimpleNamespace(settings=work.folder.settings, measure_at_length=lab.measure)
+    return work, parts
+
+
+def test_a_training_that_fails_at_the_end_does_not_spoil_the_search(lab: Lab) -> None:
+    work, parts = work_of(lab, retries=2)
+    rows, tries = work.run(Stop(print)), []
+
+    def broken(arch: Architecture, seed: int) -> Any:
+        tries.append(arch.id)
+        raise RuntimeError("the driver is gone")
+
+    work.evaluate = replace(work.evaluate, train=broken)
+    rows = _confirm(work, parts, rows, Stop(print))
+    assert tries == [tries[0]] * 3 + [tries[3]] * 3
+    assert any("came to nothing: RuntimeError: the driver is gone" in note for note in lab.progress.notes)
+    assert any(name.startswith("final:") for name in work.study.user_attrs)
+    assert not any(name.startswith("repeat:") for name in work.study.user_attrs)
+
+
+@pytest.mark.parametrize("gpus", [True, False])
+def test_measuring_waits_for_what_trains_on_the_cores_alone(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, gpus: bool
+) -> None:
+    from nas import run
+
+    monkeypatch.setattr(run, "on_gpus", lambda settings: gpus)
+    waited: list[Any] = []
+    monkeypatch.setattr(run, "wait", waited.append)
+    work, _ = work_of(lab)
+    parts: Any = SimpleNamespace(
+        settings=work.folder.settings, deploy=work.evaluate.deploy, space=work.space, devices=(), predictors=(),
+        training=lab.train, proxy=SimpleNamespace(describe=dict),
+        latency=lambda arch, idle: (idle(), lab.measure(arch))[1],
+    )  # fmt: skip
+    again = run._search(work.folder, parts, work.study, Inline(), None, lab.progress, lambda rows: None)
+    again.evaluate.latency(work.space.decode(work.space.sample(random.Random(0))))
+    assert len(waited) == (0 if gpus else 1)
+
+
+def test_the_order_of_targets_and_the_phone_are_part_of_what_a_study_means() -> None:
+    def meaning(*devices: str) -> dict[str, Any]:
+        also = {name: 9.0 for name in devices[1:]}
+        found: Any = SimpleNamespace(
+            settings=settings(device=devices[0], also=also),
+            devices=[SimpleNamespace(name=name, fingerprint=lambda: "mine") for name in devices],
+            space_yaml="",
+            proxy=SimpleNamespace(data=SimpleNamespace(describe=dict)),
+        )
+        return _meaning(found)
+
+    usual = meaning("pixel", "cpu", "pi")
+    assert meaning("pixel", "cpu", "pi") == usual
+    assert meaning("pixel", "pi", "cpu") != usual
+    assert meaning("galaxy", "cpu", "pi") != usual

@@ -1,9 +1,12 @@
 import csv
 import json
+import random
 import sqlite3
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import optuna
@@ -14,6 +17,7 @@ from candidates import Architecture, RunError
 from nas.candidate import Candidate
 from nas.run_folder import COLUMNS
 from nas.samplers import names
+from nas.samplers.halting import epochs_saved
 from nas.search import Search
 from nas.stopping import Stop
 from nas.trials import kept_with
@@ -197,7 +201,12 @@ def test_the_second_visit_of_a_device_replaces_the_short_measurement_everywhere(
     settings = lab.settings(trials=10)
     search = lab.open(settings)
     search.run(Stop(print))
-    confirm = Confirmation(lambda arch: FakeMeasurement(latency_of(arch) + 0.5), lab.train, settings.seed, 2)
+    confirm = Confirmation(
+        lambda arch: FakeMeasurement(latency_of(arch) + 0.5),
+        lambda arch, seed: lab.train(arch, seed).accuracy,
+        settings.seed,
+        2,
+    )
     rows = confirm.measure_front(search, Stop(print))
     confirm.train_again(search, rows, Stop(print))
     front = [row for row in rows if row.on_front]
@@ -275,8 +284,6 @@ def test_a_limit_that_nothing_is_within_ends_the_search(lab: Lab) -> None:
 
 @pytest.mark.parametrize("objective", ["soft", "pareto"])
 def test_the_surrogate_learns_from_measurements_alone_what_is_fast_enough(lab: Lab, objective: str) -> None:
-    import random
-
     space, rng = parse_space(SPACE, "little.yaml"), random.Random(0)
     times = sorted(latency_of(space.decode(space.sample(rng)).for_input(32, 3, 10)) for _ in range(200))
     settings = lab.settings(target_ms=times[6], max_latency_factor=1.0, trials=6, objective=objective)
@@ -328,3 +335,104 @@ def test_no_more_is_asked_for_than_the_dead_leave_to_do(lab: Lab) -> None:
         rows = work.run(Stop(print))
     assert [row.state for row in rows] == ["FAIL", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
     assert not work.study.get_trials(states=[TrialState.WAITING])
+
+
+def dying(lab: Lab, after: Sequence[int], error: type[BaseException]) -> None:
+    """Have the trainings of these numbers die after two epochs."""
+    train, left = lab.train, list(after)
+
+    def trained(arch: Architecture, seed: int, watch: Callable[[Sequence[float]], bool] | None = None) -> Any:
+        assert watch is not None
+
+        def watched(curve: Sequence[float]) -> bool:
+            answer = watch(curve)
+            if len(curve) == 2 and left and len(lab.trained) > left[0]:
+                left.pop(0)
+                raise error
+            return answer
+
+        return train(arch, seed, watched)
+
+    lab.train = trained  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def test_a_resumed_search_stops_the_same_trainings(tmp_path: Path, pruner: str) -> None:
+    common = {
+        "pruner": pruner, "sampler": "random", "epochs": 4, "trials": 20, "seed": 1, "max_latency_factor": 100.0,
+    }  # fmt: skip
+    whole, cut = Lab(tmp_path / "whole"), Lab(tmp_path / "cut")
+    expected = whole.search(whole.settings(**common))
+    dying(cut, (4, 11), Killed)
+    for _ in range(2):
+        with pytest.raises(Killed):
+            cut.search(cut.settings(**common))
+    work = cut.open(cut.settings(**common))
+    found = work.run(Stop(print))
+    assert sum(row.state == "FAIL" for row in found) == 2
+    kept = [row for row in found if row.state != "FAIL"]
+    assert [(row.id, row.state, row.epochs) for row in kept] == [
+        (row.id, row.state, row.epochs) for row in expected
+    ]
+    stopped = [row for row in kept if row.state == "PRUNED" and row.duplicate_of is None]
+    assert stopped
+    assert epochs_saved(work.study.get_trials(), 4) == sum(4 - row.epochs for row in stopped)
+
+
+def test_a_training_that_is_tried_again_has_a_curve_of_its_own(lab: Lab) -> None:
+    dying(lab, (0,), RuntimeError)
+    settings = lab.settings(pruner="median", epochs=4, trials=2, retries=1, max_latency_factor=100.0)
+    rows = lab.search(settings)
+    assert [row.epochs for row in rows] == [4, 4]
+    assert len(lab.trained) == 3
+
+
+def test_another_machines_failures_do_not_end_the_search(lab: Lab) -> None:
+    def elsewhere(count: int) -> None:
+        for _ in range(5 if count == 0 else 0):
+            trial = work.study.ask()
+            work.space.suggest(trial)
+            trial.set_user_attr("failed_because", "no driver")
+            work.study.tell(trial, state=TrialState.FAIL)
+
+    lab.before_training = elsewhere
+    work = lab.open(lab.settings(trials=2, sampler="random", target_ms=30.0))
+    rows = work.run(Stop(print))
+    assert [row.state for row in rows].count("COMPLETE") == 2
+
+
+def test_a_network_that_another_search_is_about_to_propose_is_waited_for(lab: Lab) -> None:
+    work = lab.open(lab.settings(sampler="random"))
+    theirs = work.study.ask()
+    later = Timer(0.3, theirs.set_user_attr, ("id", "theirs"))
+    later.start()
+    assert work._rival(1, "theirs", []) == 0
+    later.join()
+    assert work._rival(1, "another", []) is None
+    assert work._rival(0, "theirs", []) is None  # an earlier one never yields
+
+
+class Queue:
+    """A cluster that is busy with others' work for a while."""
+
+    count = 1
+
+    def __init__(self) -> None:
+        self.killed: list[Future[Any]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        Timer(0.6, future.set_running_or_notify_cancel).start()
+        Timer(0.7, lambda: future.set_result(fn(*args))).start()
+        return future
+
+    def kill(self, future: Future[Any]) -> None:
+        self.killed.append(future)
+
+
+def test_the_time_in_a_clusters_queue_is_none_of_a_trainings(lab: Lab) -> None:
+    work = lab.open(lab.settings(trials=1, trial_timeout=0.3, target_ms=30.0))
+    work.workers = queue = Queue()  # type: ignore[assignment]
+    rows = work.run(Stop(print))
+    assert rows[0].state == "COMPLETE"
+    assert not queue.killed

@@ -1,4 +1,6 @@
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import optuna
 import pytest
@@ -24,9 +26,11 @@ class Signs:
 
 
 FOUND = Evaluation(1.0, {}, 0.5, 0.7)
+KNOWN: Any = SimpleNamespace(number=7, latency_ms=1.0, measurement={}, accuracy=0.5, loss=0.7)
 TELLINGS: dict[str, Callable[[Teller, Trial], None]] = {
     "measured": lambda teller, trial: teller.measured(trial, FOUND),
     "evaluated": lambda teller, trial: teller.evaluated(trial, FOUND, {}),
+    "again": lambda teller, trial: teller.again(trial, KNOWN),
     "pruned": lambda teller, trial: teller.pruned(trial, over_limit="too large"),
     "failed": lambda teller, trial: teller.failed(trial, "the worker's process died"),
 }

@@ -75,3 +75,21 @@ def test_the_growth_of_the_front_is_that_of_draws(error):
         np.array([mean]), np.array([deviation]), np.array([latency]), front, reference, error
     )
     assert np.exp(found[0]) == pytest.approx(wanted, rel=0.02)
+
+
+def test_what_is_believed_of_points_in_flight_is_no_news():
+    rng = np.random.default_rng(0)
+    inputs = rng.random((20, 3))
+    targets = 5.0 + 3.0 * inputs[:, 0] + 0.1 * rng.standard_normal(20)
+    groups = Groups(np.arange(3))
+    process = condition(inputs, targets, groups, fit_hyperparameters(inputs, targets, groups))
+    pending, others = 0.5 + 0.01 * rng.random((40, 3)), rng.random((50, 3))
+    mean = process.predict(pending)[0]
+    believing = condition(
+        np.concatenate([inputs, pending]), np.concatenate([targets, mean]), groups, process.theta,
+        (process.mean, process.scale),
+    )  # fmt: skip
+    (before, spread), (after, narrower) = process.predict(others), believing.predict(others)
+    assert np.allclose(before, after, atol=1e-9)
+    assert (narrower <= spread + 1e-9).all()
+    assert believing.noise == process.noise

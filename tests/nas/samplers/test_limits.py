@@ -8,6 +8,7 @@ from candidates.errors import InputError
 from nas import samplers
 from nas.samplers.limits import LimitedView, Limits
 from nas.samplers.view import view_of
+from search_space import load_space
 
 
 def test_what_is_broken_is_said_with_value_and_limit(small):
@@ -42,6 +43,32 @@ def test_a_search_stays_within_the_limits(name, small, evaluate, new_study):
     for _ in range(25):
         evaluate(study.ask(), small)
     assert all(small.decode(trial.params).multiply_adds() <= middle for trial in study.trials)
+
+
+@pytest.mark.parametrize("name", ["surrogate", "evolution", "ppo"])
+def test_once_all_within_the_limits_are_tried_they_are_tried_again_and_nothing_else(
+    name, tiny, evaluate, new_study
+):
+    rng = random.Random(0)
+    few = sorted({tiny.decode(tiny.sample(rng)).multiply_adds() for _ in range(100)})[3]
+    view = LimitedView(view_of(tiny), lambda point: tiny.decode(point).multiply_adds() <= few)
+    study = new_study(samplers.make(name, view, seed=0))
+    for _ in range(20):
+        evaluate(study.ask(), tiny)
+    assert all(tiny.decode(trial.params).multiply_adds() <= few for trial in study.trials)
+    assert len({view.identity(trial.params) for trial in study.trials}) >= 4
+
+
+def test_tight_limits_are_met_by_a_walk():
+    space = load_space("mnasnet")
+    rng = random.Random(0)
+    drawn = (space.sample(rng) for _ in range(1000))
+    limit = sorted(space.decode(point).multiply_adds() for point in drawn)[2]
+    view = LimitedView(view_of(space), lambda point: space.decode(point).multiply_adds() <= limit)
+    points = [view.sample(random.Random(seed)) for seed in range(4)]
+    assert all(space.decode(point).multiply_adds() <= limit for point in points)
+    assert len({view.identity(point) for point in points}) == 4
+    assert points[0] == view.sample(random.Random(0))
 
 
 def test_limits_that_nothing_keeps_are_an_error(small):
