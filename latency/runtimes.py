@@ -43,8 +43,9 @@ class OnnxRuntime:
     def load(self, content: bytes, threads: int, name: str, batch: int = 1) -> Inference:
         session = onnx_session(content, threads, name)
         binding = session.io_binding()
-        for tensor in session.get_inputs():
-            shape = onnx_shape(name, tensor, batch)
+        shapes = [onnx_shape(name, tensor, batch) for tensor in session.get_inputs()]
+        _check_batch(name, shapes, batch)
+        for tensor, shape in zip(session.get_inputs(), shapes, strict=True):
             array = random_input(tensor.name, shape, onnx_dtype(name, tensor.type))
             binding.bind_cpu_input(tensor.name, array)
         for tensor in session.get_outputs():
@@ -69,6 +70,7 @@ class LiteRt:
 
     def load(self, content: bytes, threads: int, name: str, batch: int = 1) -> Inference:
         interpreter = litert_interpreter(content, threads, name, batch)
+        _check_batch(name, [tuple(d["shape"]) for d in interpreter.get_input_details()], batch)
         for detail in interpreter.get_input_details():
             array = random_input(detail["name"], tuple(detail["shape"]), detail["dtype"])
             interpreter.set_tensor(detail["index"], array)
@@ -100,11 +102,8 @@ def litert_interpreter(content: bytes, threads: int, name: str, batch: int = 1) 
     """An allocated LiteRT interpreter of `content`, its inputs resized to `batch` images where not 1."""
     try:
         interpreter = _litert().Interpreter(model_content=content, num_threads=threads)
-        for detail in interpreter.get_input_details():
-            if batch != 1:
-                interpreter.resize_tensor_input(detail["index"], [batch, *detail["shape"][1:]])
-            else:
-                _check_batch(name, detail["name"], detail["shape"], batch)
+        for detail in interpreter.get_input_details() if batch != 1 else ():
+            interpreter.resize_tensor_input(detail["index"], [batch, *detail["shape"][1:]])
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise InputError(f"{name} is not a model that LiteRT loads: {_one_line(error)}") from None
@@ -123,7 +122,7 @@ def random_input(name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def onnx_shape(name: str, tensor: Any, batch: int) -> tuple[int, ...]:
-    """An input's shape for `batch` images; InputError where the file is for another number or another varies."""
+    """An input's shape, for `batch` images where the file takes any number; InputError where another size varies."""
     shape = [
         batch if position == 0 and not isinstance(size, int) else size
         for position, size in enumerate(tensor.shape)
@@ -132,16 +131,19 @@ def onnx_shape(name: str, tensor: Any, batch: int) -> tuple[int, ...]:
         raise InputError(
             f"{name}: input {tensor.name!r} has the shape {tensor.shape}; only the batch may vary"
         )
-    _check_batch(name, tensor.name, shape, batch)
     return tuple(shape)
 
 
-def _check_batch(name: str, tensor: str, shape: Sequence[int], batch: int) -> None:
+def _check_batch(name: str, shapes: Sequence[tuple[int, ...]], batch: int) -> None:
     """Refuse a file that takes another number of images: what it takes would be told of the wrong number."""
-    if shape[0] != batch and (batch != 1 or len(shape) == _IMAGES):
+    firsts = [shape[0] for shape in shapes if len(shape) == _IMAGES] or [
+        shape[0] for shape in shapes if shape
+    ]
+    images = any(len(shape) == _IMAGES for shape in shapes)
+    if (images or batch != 1) and any(first != batch for first in firsts):
         raise InputError(
-            f"{name}: input {tensor!r} is for {shape[0]} image(s), and --batch is {batch}; give --batch {shape[0]}, "
-            "or a file for any batch, as nas-export writes"
+            f"{name}: its input is for {firsts[0]} image(s), and --batch is {batch}; give --batch {firsts[0]}, or a "
+            "file for any batch, as nas-export writes"
         )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -61,3 +62,15 @@ class Flight(Proposal):
     attempts: int = 0
     started: float | None = None  # once a worker has it
     overdue: bool = False
+
+
+def result_within(seconds: float | None, future: Future[Any], workers: Workers) -> Any:
+    """A training's result; one that takes longer, from when a worker has it, is ended with a TimeoutError."""
+    started = None
+    while not wait([future], None if seconds is None else min(1.0, seconds)).done:
+        if started is None and future.running():
+            started = time.monotonic()
+        if started is not None and seconds is not None and time.monotonic() - started > seconds:
+            workers.kill(future)
+            raise TimeoutError(f"it took longer than {seconds:g} s")
+    return future.result()

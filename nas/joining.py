@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from optuna import Study
 
 KEY = "search"
+_OPTIONS = {"devices": "device", "targets": "target"}  # that decide what is not called as they are
 # Every machine may have its own: where the data lies, how many workers, how far to go on.
 _OWN = (
     "data", "device", "also", "sampler", "seed", "trials", "workers", "measure_cores", "gpus", "per_gpu",
@@ -32,8 +33,8 @@ def agree(study: Study, settings: SearchSettings, found: dict[str, Any]) -> None
         study.set_user_attr("settings", settings.to_dict())
         return
     for name, value in mine.items():
-        if before.get(name) != value:
-            option = name.replace("_", "-")
+        if name in before and before[name] != value:
+            option = _OPTIONS.get(name, name).replace("_", "-")
             raise InputError(
                 f"--{option} is {_short(value)}, but study {study.study_name} was started with "
                 f"{_short(before.get(name))}; join with the same, or take another --study"

@@ -11,10 +11,11 @@ from typing import Any
 from candidates import labels as label_file
 from candidates import preprocessing as preprocessing_file
 from candidates.errors import InputError
-from candidates.export import Exported, Int8, check_out, export, load_foreign, load_network
+from candidates.export import Exported, Int8, export, load_foreign, load_network
 from candidates.export.card import Facts, card
 from candidates.export.running import quantisation
 from candidates.export.samples import Samples
+from candidates.export_folder import check_out
 from candidates.layered import Layered
 from candidates.layouts import OWN
 from candidates.preprocessing import Preprocessing

@@ -18,7 +18,7 @@ from candidates.files import check_folder
 from nas.confirmation import Confirmation
 from nas.devices import at_once, is_host, pool_of, relevelled, shares_cores
 from nas.evaluation import Evaluation, Evaluator, Train
-from nas.flights import Progress, Workers
+from nas.flights import Progress, Workers, result_within
 from nas.heartbeat import Heartbeat
 from nas.joining import agree
 from nas.prepared import ZERO_COST, Prepared, limited_view, limits_of
@@ -162,10 +162,10 @@ def _meaning(prepared: Prepared) -> dict[str, Any]:
         "space": prepared.space_yaml,
         "data": {name: value for name, value in described.items() if name != "data"},
         # In their order, which the latencies have too; of a phone each machine may have its own.
-        "device": [
+        "devices": [
             [device.name, device.fingerprint() if is_host(device) else None] for device in prepared.devices
         ],
-        "also": list(prepared.settings.also.items()),
+        "targets": [list(pair) for pair in prepared.settings.also.items()],
     }
 
 
@@ -304,10 +304,8 @@ def _confirm(work: Search, prepared: Prepared, rows: list[Row], stop: Stop) -> l
         for _ in range(1 + settings.retries):
             future = work.workers.submit(work.evaluate.train, arch, seed)
             try:
-                return float(future.result(settings.trial_timeout).accuracy)
+                return float(result_within(settings.trial_timeout, future, work.workers).accuracy)
             except Exception as error:  # the search is through; that it ends well matters more
-                if not future.done():
-                    work.workers.kill(future)
                 work.progress.note(f"training {arch.id} once more came to nothing: {first_line(error)}")
         return None
 

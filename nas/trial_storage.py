@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -61,7 +62,16 @@ class TrialStorage(RDBStorage):
         super().__init__(*args, **kwargs)
         self._flying: dict[int, FrozenTrial] = {}
         self._ended: dict[int, FrozenTrial] = {}  # since all trials were last read
-        self._held: Held | None = None
+        self._own = threading.local()  # others' threads write by themselves: a watch of a training, say
+
+    @property
+    def _held(self) -> Held | None:
+        found: Held | None = getattr(self._own, "held", None)
+        return found
+
+    @_held.setter
+    def _held(self, held: Held | None) -> None:
+        self._own.held = held
 
     @contextmanager
     def together(self) -> Iterator[None]:

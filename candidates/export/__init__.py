@@ -17,6 +17,7 @@ from candidates.export.checking import MAX_DROP, Check, Checker
 from candidates.export.running import of_network, open_exported
 from candidates.export.samples import Samples
 from candidates.export.torch_folder import write_torch
+from candidates.export_folder import FILES, check_out
 from candidates.files import made_folders, write_bytes, write_text
 from candidates.layered import Layered
 from candidates.layouts import adapted, read_state_dict, renamed
@@ -27,13 +28,6 @@ if TYPE_CHECKING:
 FORMATS = ("torch", "onnx", "onnx-int8", "tflite", "tflite-int8", "tflite-int8-weights")
 CALIBRATED = ("onnx-int8", "tflite-int8", "tflite-int8-weights")  # need real images, to be held against
 MOST_BYTES = 32 * 10**9
-# All that an export may consist of; what a caller puts beside the models has its name here too.
-_FILES = (
-    "model.py", "architecture.json", "model.safetensors", "model.onnx", "model-int8.onnx", "model.tflite",
-    "model-int8.tflite", "model-int8-weights.tflite", "README.md", "preprocessing.json", "labels.txt",
-    "candidate.json",
-)  # fmt: skip
-_OTHERS = {"training.json": "a training's", "run.json": "a search's"}
 
 
 @dataclass(frozen=True)
@@ -139,8 +133,8 @@ def export(
             write_text(work / name, text)
         out.mkdir(exist_ok=True)
         wanted = {item.path.name for item in written} | texts.keys()
-        assert wanted <= set(_FILES), wanted
-        for name in _FILES:
+        assert wanted <= set(FILES), wanted
+        for name in FILES:
             if earlier and name not in wanted:
                 (out / name).unlink(missing_ok=True)
         for file in sorted(work.iterdir()):
@@ -230,18 +224,3 @@ _WRITERS: dict[str, Callable[[_Made], list[Exported]]] = {
     "tflite-int8": _tflite_int8,
     "tflite-int8-weights": _tflite_int8_weights,
 }
-
-
-def check_out(out: Path) -> bool:
-    """Whether `out` holds an earlier export; InputError where what is there is somebody else's."""
-    for name, whose in _OTHERS.items():
-        if (out / name).exists():
-            raise InputError(f"--out {out} is {whose} folder; choose another")
-    if not out.is_dir():
-        return False
-    if any((out / name).exists() for name in ("architecture.json", "preprocessing.json")):
-        return True
-    for name in ("model.py", "README.md"):
-        if (out / name).exists():
-            raise InputError(f"{out / name} exists and is not an earlier export's; choose another --out")
-    return False

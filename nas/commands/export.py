@@ -76,6 +76,7 @@ def export(
     """Write a candidate as files that run without this toolkit."""
     from candidates import checks
     from candidates.errors import InputError
+    from candidates.export_folder import check_out
     from candidates.files import check_folder, expanded
     from candidates.layouts import LAYOUTS
     from nas.candidate import Candidate
@@ -87,7 +88,10 @@ def export(
     checks.one_of("--layout", layout, LAYOUTS)
     found = find_candidate(candidate)
     own = find_weights(candidate)
-    if own is not None and own.parent.resolve() == out.resolve():
+    named = expanded("candidate", candidate)
+    sources = [named if named.is_dir() else named.parent] if named.exists() else []
+    sources += [] if weights is None else [expanded("--weights", weights).parent]
+    if any(folder.resolve() == out.resolve() for folder in sources) and check_out(out):
         raise InputError(f"--out {out} is the folder that is exported; choose another")
     if own is not None and weights is not None:
         raise InputError(f"{candidate} has weights of its own; give --weights with a bare architecture")

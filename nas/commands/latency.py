@@ -91,11 +91,12 @@ def measure(
     counts, batches = whole_numbers("--threads", threads, 1024), whole_numbers("--batch", batch, 65_536)
     other = "--profile" if profile else "--compare" if compare else None
     if other:
-        refuse_given(context, ("batch", *_PLAIN), f"is for plain measurements, not for {other}")
-        if len(counts) > 1:
-            raise InputError(f"--threads is {threads}; expected one number with {other}")
+        refuse_given(context, _PLAIN, f"is for plain measurements, not for {other}")
+        for name, text, values in (("threads", threads, counts), ("batch", batch, batches)):
+            if len(values) > 1:
+                raise InputError(f"--{name} is {text}; expected one number with {other}")
     if profile:
-        refuse_given(context, ("no_reference",), "is for measurements, not for --profile")
+        refuse_given(context, ("no_reference", "batch"), "is for measurements, not for --profile")
     if chart is not None and (not profile or chart.suffix != ".svg"):
         raise InputError(f"--chart {str(chart)!r}: expected --profile and a file name that ends in .svg")
     if device == AUTO:
@@ -106,7 +107,7 @@ def measure(
         return
     where = resolve(device, runner, device_timeout)
     if compare:
-        _compare(found, where, Settings(counts[0], 1, reference=not no_reference), as_json)
+        _compare(found, where, Settings(counts[0], 1, reference=not no_reference, batch=batches[0]), as_json)
         return
     results = []
     for one in found:

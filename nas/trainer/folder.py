@@ -92,7 +92,8 @@ def create(
         try:
             write_text(path / RECIPE, recipe.to_yaml())
             arch.save(path / ARCHITECTURE)
-            replace(known, accuracy=None, reward=None, within_target=None).save(path / CANDIDATE)
+            known = replace(known, accuracy=None, reward=None, within_target=None, untrained=False)
+            known.save(path / CANDIDATE)
             folder.write_json(preprocessing_file.FILE, preprocessing.to_dict())
             write_text(path / labels.FILE, labels.labels_text(folder.classes))
             folder.write_json(RECORD, folder.record)

@@ -111,5 +111,6 @@ def test_a_file_is_profiled_on_the_input_that_it_is_measured_on(tmp_path):
     from onnx import TensorProto
 
     assert profile(simple(tmp_path, [1, 3, 8, 8], TensorProto.UINT8), runs=2)
+    assert profile(simple(tmp_path, [8, 3, 8, 8], TensorProto.FLOAT), runs=2)  # its own number of images
     with pytest.raises(InputError, match="only the batch may vary"):
         profile(simple(tmp_path, ["n", 3, "h", "w"], TensorProto.FLOAT), runs=2)

@@ -13,6 +13,7 @@ from candidates import Architecture, InputError, build, zoo
 from candidates.preprocessing import Preprocessing
 from nas.commands.app import status
 from nas.commands.export import FORMATS, app
+from nas.data import open_source
 
 SMALL = Architecture.from_blocks(
     ["r1_k3_s11_e1_i8_o8"], stem=8, head=16, resolution=8, channels_in=1, classes=10, name="small"
@@ -194,6 +195,34 @@ def test_small_inputs_get_the_network_that_latency_and_training_have(run, tmp_pa
     assert done.code == 0, done.err
     exported = json.loads((tmp_path / "out" / "architecture.json").read_text())
     assert exported["id"] == model("mnasnet-a1", 32).architecture.id
+
+
+def test_an_export_does_not_replace_what_it_is_made_from(run, trained, tmp_path):
+    dist = tmp_path / "dist"
+    assert run(trained, "--format", "torch", "--out", dist).code == 0
+    before = {path.name: path.read_bytes() for path in dist.iterdir()}
+    for what in ([dist], [dist / "architecture.json", "--weights", dist / "model.safetensors"]):
+        done = run(*what, "--format", "onnx", "--out", dist)
+        assert done.code == 2
+        assert "dist is the folder that is exported; choose another" in done.err
+    assert {path.name: path.read_bytes() for path in dist.iterdir()} == before
+
+
+def test_what_is_trained_from_an_untrained_export_is_trained(run, tmp_path):
+    from nas.find_candidate import find_candidate, find_weights
+    from nas.trainer import session
+    from nas.trainer.data import choose
+    from nas.trainer.recipe import Recipe
+
+    assert run("small.json", "--format", "torch", "--out", "one").code == 0
+    known = find_candidate("one")
+    data = choose(open_source("digits"))
+    folder = session.new_training(
+        "x", known.architecture, "digits", data, Recipe(), 0, tmp_path / "t", known=known
+    )
+    (folder.path / "model.safetensors").write_bytes((tmp_path / "one" / "model.safetensors").read_bytes())
+    assert find_weights("one") is None
+    assert find_weights("t") is not None
 
 
 def test_a_training_or_a_search_is_not_written_over(run, tmp_path):

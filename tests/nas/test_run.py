@@ -8,9 +8,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import optuna
 import pytest
 
 from candidates import Architecture, InputError
+from nas.joining import agree
 from nas.prepared import ZERO_COST, limited_view, prepare
 from nas.run import _confirm, _meaning, search
 from nas.run_folder import create
@@ -122,6 +124,13 @@ def test_the_order_of_targets_and_the_phone_are_part_of_what_a_study_means() -> 
         )
         return _meaning(found)
 
+    study, mine = optuna.create_study(), settings(device="pixel")
+    agree(study, mine, {"devices": [["pixel", None]]})
+    with pytest.raises(
+        InputError, match=r"--device is \[\['galaxy', None\]\], but study .* was started with"
+    ):
+        agree(study, mine, {"devices": [["galaxy", None]]})
+    agree(study, mine, {"devices": [["pixel", None]], "targets": []})  # which an earlier version did not keep
     usual = meaning("pixel", "cpu", "pi")
     assert meaning("pixel", "cpu", "pi") == usual
     assert meaning("pixel", "pi", "cpu") != usual

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,16 @@ def test_what_is_set_together_is_one_transaction_and_reads_back_alike(
     assert others.trials[1].params == trial.params
     assert others.trials[1].user_attrs == {"id": "second", "pair": [1, 2]}
     assert others.trials[1].system_attrs == {"place": {"x": 1.5}}
+
+
+def test_another_thread_writes_by_itself(study: optuna.Study, others: optuna.Study) -> None:
+    first, second = study.ask(), study.ask()
+    with together(study):
+        first.set_user_attr("id", "held")
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(study._storage.set_trial_user_attr, second._trial_id, "curve", [0.5]).result()
+        assert [trial.user_attrs for trial in others.trials] == [{}, {"curve": [0.5]}]
+    assert others.trials[0].user_attrs == {"id": "held"}
 
 
 def test_without_a_block_everything_is_written_at_once(study: optuna.Study, others: optuna.Study) -> None:

@@ -13,13 +13,14 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Barrier, BrokenBarrierError
+from threading import Barrier, BrokenBarrierError, Timer
 from typing import Any
 
 import pytest
 
 from candidates import Architecture, InputError
 from nas.evaluation import Watch
+from nas.flights import result_within
 from nas.search import Search
 from nas.stopping import Stop
 from nas.workers.inline import Inline
@@ -103,6 +104,15 @@ def test_a_worker_that_hangs_can_be_killed(pair: Seats) -> None:
     with pytest.raises(BrokenProcessPool):
         hangs.result(timeout=60)
     pair.kill(hangs)  # once more does no harm
+
+
+def test_a_training_that_takes_too_long_is_ended(pair: Seats) -> None:
+    assert result_within(60.0, pair.submit(time.sleep, 0.01), pair) is None
+    with pytest.raises(TimeoutError, match=r"it took longer than 0\.5 s"):
+        result_within(0.5, pair.submit(time.sleep, 600), pair)
+    waiting: Future[None] = Future()  # in a cluster's queue, whose time does not count
+    Timer(1.0, waiting.set_result, (None,)).start()
+    assert result_within(0.1, waiting, pair) is None
 
 
 def test_workers_know_their_threads_and_cores() -> None:
