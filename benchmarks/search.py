@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -121,27 +122,39 @@ def _scores(problem: Problem, job: Job) -> list[Callable[[Point], float]]:
     """Scores at initialisation of the network at a point of NAS-Bench-Macro."""
     if not isinstance(problem, Macro):
         raise SystemExit("--scores needs networks, which only the space macro has")
+    if job.scores != "synflow" and job.images is None:
+        raise SystemExit(f"--scores {job.scores} needs --images DIR, CIFAR-10's images")
 
     def flow(point: Point) -> float:
-        return synflow(macro_architecture(problem.view.identity(point)), job.seed)
+        return _flow(problem.view.identity(point), job.seed)
 
-    if job.scores == "synflow":
-        return [flow]
-    if job.images is None:
-        raise SystemExit(f"--scores {job.scores} needs --images DIR, CIFAR-10's images")
+    def slope(point: Point) -> float:
+        return _slope(problem.view.identity(point), job.seed, str(job.images))
+
+    return {"synflow": [flow], "gradient-norm": [slope], "both": [flow, slope]}[str(job.scores)]
+
+
+@cache  # one run's points are those of the other objectives with its seed
+def _flow(identity: str, seed: int) -> float:
+    return synflow(macro_architecture(identity), seed)
+
+
+@cache
+def _slope(identity: str, seed: int, images: str) -> float:
+    return gradient_norm(macro_architecture(identity), *_batch(images, seed), seed)
+
+
+@cache
+def _batch(images: str, seed: int) -> tuple[Any, Any]:
+    """Normalised images and their labels."""
     import torch
 
     from nas.data import load_data
 
-    data = load_data(job.images, 32, 1000)
-    chosen = np.random.default_rng(job.seed).choice(len(data.train), BATCH, replace=False)
-    images = torch.from_numpy(data.train.pixels[chosen]).float() / 127.5 - 1.0
-    labels = torch.from_numpy(data.train.labels[chosen])
-
-    def slope(point: Point) -> float:
-        return gradient_norm(macro_architecture(problem.view.identity(point)), images, labels, job.seed)
-
-    return [flow, slope] if job.scores == "both" else [slope]
+    data = load_data(images, 32, 1000)
+    chosen = np.random.default_rng(seed).choice(len(data.train), BATCH, replace=False)
+    pixels = torch.from_numpy(data.train.pixels[chosen]).float() / 127.5 - 1.0
+    return pixels, torch.from_numpy(data.train.labels[chosen])
 
 
 def _sampler(
@@ -282,19 +295,21 @@ def main() -> None:
         if options.json:
             options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         return
+    objectives = options.objectives.split(",")
     jobs = [
         Job(space, options.data, name, objective, seed, options.earlier, options.scores, options.images)
         for space in options.spaces.split(",")
-        for objective in options.objectives.split(",")
         for name in options.samplers.split(",")
         for seed in range(options.first_seed, options.first_seed + options.seeds)
+        for objective in objectives
     ]
     began = time.perf_counter()
     # One thread to each process: the matrices are small.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = "1"
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        results = list(pool.map(run, jobs))
+        # All objectives of a seed in one process, which scores their networks once.
+        results = list(pool.map(run, jobs, chunksize=len(objectives) if options.scores else 1))
     rows = summary(results)
     print(table(rows))
     print(f"\n{len(jobs)} runs in {(time.perf_counter() - began) / 60:.1f} minutes, {options.jobs} at a time")
