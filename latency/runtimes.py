@@ -136,13 +136,12 @@ def onnx_shape(name: str, tensor: Any, batch: int) -> tuple[int, ...]:
 
 def _check_batch(name: str, shapes: Sequence[tuple[int, ...]], batch: int) -> None:
     """Refuse a file that takes another number of images: what it takes would be told of the wrong number."""
-    firsts = [shape[0] for shape in shapes if len(shape) == _IMAGES] or [
-        shape[0] for shape in shapes if shape
-    ]
-    images = any(len(shape) == _IMAGES for shape in shapes)
-    if (images or batch != 1) and any(first != batch for first in firsts):
+    images = [shape for shape in shapes if len(shape) == _IMAGES]
+    others = [shape for shape in shapes if shape] if batch != 1 else []
+    wrong = next((shape[0] for shape in images or others if shape[0] != batch), None)
+    if wrong is not None:
         raise InputError(
-            f"{name}: its input is for {firsts[0]} image(s), and --batch is {batch}; give --batch {firsts[0]}, or a "
+            f"{name}: its input is for {wrong} image(s), and --batch is {batch}; give --batch {wrong}, or a "
             "file for any batch, as nas-export writes"
         )
 

@@ -15,6 +15,7 @@ from candidates.files import read_text, write_text
 from candidates.reading import network_from_dict
 
 FORMAT = 1
+CANDIDATE = "candidate.json"  # the file beside trained or exported weights
 _KEYS = (
     "format",
     "id",

@@ -7,10 +7,9 @@ from pathlib import Path
 from candidates import zoo
 from candidates.errors import InputError
 from candidates.files import expanded
-from nas.candidate import Candidate
+from nas.candidate import CANDIDATE, Candidate
 
 BEST = "best.json"
-CANDIDATE = "candidate.json"
 _KNOWN = (BEST, CANDIDATE, "architecture.json")  # a run's, a finished training's or an export's, an export's
 
 

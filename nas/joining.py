@@ -33,11 +33,16 @@ def agree(study: Study, settings: SearchSettings, found: dict[str, Any]) -> None
         study.set_user_attr("settings", settings.to_dict())
         return
     for name, value in mine.items():
-        if name in before and before[name] != value:
-            option = _OPTIONS.get(name, name).replace("_", "-")
+        option = _OPTIONS.get(name, name).replace("_", "-")
+        if name not in before:
+            raise InputError(
+                f"study {study.study_name} was started by an earlier version, which did not keep its --{option}; "
+                "take another --study"
+            )
+        if before[name] != value:
             raise InputError(
                 f"--{option} is {_short(value)}, but study {study.study_name} was started with "
-                f"{_short(before.get(name))}; join with the same, or take another --study"
+                f"{_short(before[name])}; join with the same, or take another --study"
             )
 
 

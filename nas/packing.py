@@ -21,8 +21,7 @@ from candidates.layouts import OWN
 from candidates.preprocessing import Preprocessing
 from latency.registry import resolve
 from nas.calibration import load_calibration, training_images
-from nas.candidate import Candidate
-from nas.find_candidate import CANDIDATE
+from nas.candidate import CANDIDATE, Candidate
 from nas.qat import fine_tuned
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +12,7 @@ import numpy as np
 
 from candidates import Architecture
 from candidates.errors import InputError
-from candidates.files import expanded
+from nas.data import absolute
 from nas.devices import find_device, on_level, pool_of, share_scale, shares_cores
 from nas.evaluation import Measured
 from nas.latency_source import predicting, predictor_for
@@ -161,11 +160,6 @@ def _check_agrees(space: FactorizedSpace, settings: SearchSettings) -> None:
                 f"the space {space.name} sets {name} {wanted}, but the search would use "
                 f"{getattr(settings, name)}; give --{name} {wanted}, or leave it out of the space"
             )
-
-
-def absolute(data: str) -> str:
-    """The path `data` as a run keeps it."""
-    return os.path.realpath(expanded("data", data))
 
 
 def levelled(prepared: Prepared, record: Mapping[str, Any]) -> Prepared:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from candidates.files import write_text
-from nas.candidate import Candidate
+from nas.candidate import CANDIDATE, Candidate
 from nas.evaluation import Measured
 from nas.targets import Targets
 from nas.trainer import opening, session
 from nas.trainer.data import TrainingData, choose
-from nas.trainer.folder import CANDIDATE, TrainingFolder, is_training, open_training
+from nas.trainer.folder import TrainingFolder, is_training, open_training
 from nas.trainer.recipe import Recipe
 from nas.trials import Row, candidate_of, ranked
 

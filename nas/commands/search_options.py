@@ -33,7 +33,8 @@ def without_password(values: dict[str, Any]) -> dict[str, Any]:
 
 def comparable(given: Mapping[str, Any]) -> dict[str, Any]:
     """The given options as a run keeps them: absolute paths, the device that `auto` found."""
-    from nas.prepared import ZERO_COST, absolute
+    from nas.data import absolute
+    from nas.prepared import ZERO_COST
 
     values = dict(given)
     if values.get("device") == "auto":

@@ -55,7 +55,7 @@ def train(wanted: Wanted, machine: Machine, stream: TextIO, as_json: bool) -> in
     from nas import cpu
 
     cpu.prepare()
-    from nas.prepared import absolute
+    from nas.data import absolute
     from nas.trainer import folder as folders
     from nas.trainer import opening, session
     from nas.trainer.data import choose

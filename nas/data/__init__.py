@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,12 +11,17 @@ from candidates.files import expanded
 from nas.data.dataset import DataSet, Images, from_source
 from nas.data.source import SEARCHED, Source
 
-__all__ = ["DataSet", "Images", "Source", "load_data", "open_source"]
+__all__ = ["DataSet", "Images", "Source", "absolute", "load_data", "open_source"]
 
 EXPECTED = (
     "expected digits, a folder with train/<class>/*.jpg, CIFAR's binary version, "
     "idx files such as MNIST's, an .npz, or a .csv or .parquet table"
 )
+
+
+def absolute(data: str) -> str:
+    """The path `data` as runs and trainings keep it."""
+    return os.path.realpath(expanded("data", data))
 
 
 def load_data(data: str, size: int | None = None, samples: int | None = None, seed: int = 0) -> DataSet:

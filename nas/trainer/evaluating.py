@@ -13,9 +13,8 @@ from scipy.special import log_softmax
 from candidates import build
 from candidates.errors import InputError
 from candidates.labels import spelled
-from nas.data import open_source
+from nas.data import absolute, open_source
 from nas.data.source import SEARCHED, TEST, TRAIN, VALIDATION, Source
-from nas.prepared import absolute
 from nas.trainer import checkpoints, opening, session
 from nas.trainer.augment import Normaliser
 from nas.trainer.data import choose, test_indices

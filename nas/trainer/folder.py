@@ -15,14 +15,14 @@ from candidates.errors import InputError
 from candidates.files import expanded, made_folders, read_text, write_text
 from candidates.preprocessing import Preprocessing
 from nas import folders
-from nas.candidate import Candidate
+from nas.candidate import CANDIDATE, Candidate
 from nas.folders import held
 from nas.trainer import recipe as recipes
 from nas.trainer.recipe import Recipe
 
 FORMAT = 1
 RECORD, RECIPE, ARCHITECTURE = "training.json", "recipe.yaml", "architecture.json"
-WEIGHTS, METRICS, RESULT, CANDIDATE = "model.safetensors", "metrics.csv", "result.json", "candidate.json"
+WEIGHTS, METRICS, RESULT = "model.safetensors", "metrics.csv", "result.json"
 _TEXTS = ("data", "candidate")
 
 

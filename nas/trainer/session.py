@@ -14,7 +14,7 @@ from candidates import Architecture, Baseline, build
 from candidates.errors import InputError, RunError
 from candidates.files import write_bytes
 from candidates.preprocessing import Preprocessing
-from nas.candidate import Candidate
+from nas.candidate import CANDIDATE, Candidate
 from nas.data.source import TEST, TRAIN, Source
 from nas.run_folder import versions
 from nas.trainer import checkpoints, stochastic_depth
@@ -22,7 +22,7 @@ from nas.trainer.augment import Augmenter
 from nas.trainer.data import TrainingData, measure_pixels, resize_of
 from nas.trainer.devices import make_fabric
 from nas.trainer.ema import Average
-from nas.trainer.folder import CANDIDATE, RESULT, WEIGHTS, TrainingFolder, create
+from nas.trainer.folder import RESULT, WEIGHTS, TrainingFolder, create
 from nas.trainer.loading import Batches, Decoded, open_batches
 from nas.trainer.loop import Training, fit, score_split, summed
 from nas.trainer.monitor import Monitor

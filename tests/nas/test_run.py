@@ -130,7 +130,8 @@ def test_the_order_of_targets_and_the_phone_are_part_of_what_a_study_means() -> 
         InputError, match=r"--device is \[\['galaxy', None\]\], but study .* was started with"
     ):
         agree(study, mine, {"devices": [["galaxy", None]]})
-    agree(study, mine, {"devices": [["pixel", None]], "targets": []})  # which an earlier version did not keep
+    with pytest.raises(InputError, match="by an earlier version, which did not keep its --target"):
+        agree(study, mine, {"devices": [["pixel", None]], "targets": []})
     usual = meaning("pixel", "cpu", "pi")
     assert meaning("pixel", "cpu", "pi") == usual
     assert meaning("pixel", "pi", "cpu") != usual

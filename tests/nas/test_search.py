@@ -1,24 +1,17 @@
+"""What a search does, with made-up measurements and trainings."""
+
 import csv
 import json
 import random
 import sqlite3
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
-from threading import Timer
-from typing import Any
 
 import optuna
 import pytest
-from optuna.trial import TrialState
 
 from candidates import Architecture, RunError
 from nas.candidate import Candidate
 from nas.run_folder import COLUMNS
-from nas.samplers import names
-from nas.samplers.halting import epochs_saved
-from nas.search import Search
 from nas.stopping import Stop
 from nas.trials import kept_with
 from search_space import parse_space
@@ -130,54 +123,6 @@ def test_five_failures_in_a_row_end_the_search_with_the_reason(lab: Lab) -> None
     lab.before_training = fail
     with pytest.raises(RunError, match="the data are gone"):
         lab.search(lab.settings())
-
-
-class Killed(BaseException):
-    """Ends a search as a kill does: nothing is tidied up."""
-
-
-@pytest.mark.parametrize("sampler", names())
-def test_an_interrupted_search_goes_on_as_if_it_had_not_been(tmp_path: Path, sampler: str) -> None:
-    whole, cut = Lab(tmp_path / "whole"), Lab(tmp_path / "cut")
-    expected = whole.search(whole.settings(sampler=sampler, trials=16, seed=3))
-
-    def kill(count: int) -> None:
-        if count in (4, 11) and len(cut.progress.notes) < (1 if count == 4 else 2):
-            cut.progress.note("killed")
-            raise Killed
-
-    cut.before_training = kill
-    for _ in range(2):
-        with pytest.raises(Killed):
-            cut.search(cut.settings(sampler=sampler, trials=16, seed=3))
-    found = cut.search(cut.settings(sampler=sampler, trials=16, seed=3))
-    lost = [row for row in found if row.state == "FAIL"]
-    assert len(lost) == 2
-    for row in lost:  # the lost point is the next that is tried
-        assert next(r for r in found if r.number > row.number).id == row.id
-    assert [row.id for row in found if row.state != "FAIL"] == [row.id for row in expected]
-    assert len(cut.trained) == len(set(cut.trained))
-
-
-def test_going_on_does_not_replay_the_first_draws(lab: Lab) -> None:
-    first = lab.search(lab.settings(sampler="random", trials=6))
-    second = lab.search(lab.settings(sampler="random", trials=6))
-    assert second == first
-    lab.folder(lab.settings()).with_record(settings=lab.settings(sampler="random", trials=12).to_dict())
-    third = lab.search(lab.settings(sampler="random", trials=12))
-    assert [row.id for row in third[:6]] == [row.id for row in first]
-    assert [row.id for row in third[6:]] != [row.id for row in first]
-
-
-def test_a_trial_lost_before_its_point_was_complete_is_drawn_again_alike(tmp_path: Path) -> None:
-    whole, cut = Lab(tmp_path / "whole"), Lab(tmp_path / "cut")
-    expected = whole.search(whole.settings(sampler="random", trials=4))
-    search = cut.open(cut.settings(sampler="random", trials=4))
-    trial = search.study.ask()
-    trial.suggest_categorical("b1.op", search.space.choices[0].values)  # and then the process dies
-    found = cut.search(cut.settings(sampler="random", trials=4))
-    assert found[0].state == "FAIL"
-    assert [row.id for row in found[1:]] == [row.id for row in expected]
 
 
 def test_stopping_finishes_the_trial_that_runs(lab: Lab) -> None:
@@ -298,141 +243,3 @@ def test_where_nothing_is_within_the_target_the_best_is_the_nearest_with_a_warni
     assert best.within_target is False
     assert best.warning is not None
     assert best.warning.startswith("no candidate is within 0.5 ms; this is the nearest")
-
-
-class DeadRival:
-    """Stands for the signs of life in a study where another search died with two trials in flight."""
-
-    def __init__(self, work: Search) -> None:
-        self.work = work
-        self.dead = [work.study.ask() for _ in range(2)]
-        for trial in self.dead:
-            work.space.suggest(trial)
-
-    def begin(self, trial_id: int) -> None: ...
-
-    def end(self, trial_id: int) -> None: ...
-
-    def bury(self) -> None:
-        """Found dead as soon as one of ours is complete."""
-        if any(trial.state.name == "COMPLETE" for trial in self.work.study.trials):
-            for trial in self.dead:
-                self.work.study.tell(trial, state=TrialState.FAIL)
-                self.work.study.enqueue_trial(trial.params)
-            self.dead = []
-
-
-class Threads(ThreadPoolExecutor):
-    count = 2
-
-    def kill(self, future: Future[Any]) -> None: ...
-
-
-def test_no_more_is_asked_for_than_the_dead_leave_to_do(lab: Lab) -> None:
-    work = lab.open(lab.settings(trials=3, target_ms=30.0, sampler="random"))
-    work = replace(work, heartbeat=DeadRival(work))  # type: ignore[arg-type]
-    with Threads(2) as work.workers:
-        rows = work.run(Stop(print))
-    assert [row.state for row in rows] == ["FAIL", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
-    assert not work.study.get_trials(states=[TrialState.WAITING])
-
-
-def dying(lab: Lab, after: Sequence[int], error: type[BaseException]) -> None:
-    """Have the trainings of these numbers die after two epochs."""
-    train, left = lab.train, list(after)
-
-    def trained(arch: Architecture, seed: int, watch: Callable[[Sequence[float]], bool] | None = None) -> Any:
-        assert watch is not None
-
-        def watched(curve: Sequence[float]) -> bool:
-            answer = watch(curve)
-            if len(curve) == 2 and left and len(lab.trained) > left[0]:
-                left.pop(0)
-                raise error
-            return answer
-
-        return train(arch, seed, watched)
-
-    lab.train = trained  # type: ignore[method-assign]
-
-
-@pytest.mark.parametrize("pruner", ["median", "hyperband"])
-def test_a_resumed_search_stops_the_same_trainings(tmp_path: Path, pruner: str) -> None:
-    common = {
-        "pruner": pruner, "sampler": "random", "epochs": 4, "trials": 20, "seed": 1, "max_latency_factor": 100.0,
-    }  # fmt: skip
-    whole, cut = Lab(tmp_path / "whole"), Lab(tmp_path / "cut")
-    expected = whole.search(whole.settings(**common))
-    dying(cut, (4, 11), Killed)
-    for _ in range(2):
-        with pytest.raises(Killed):
-            cut.search(cut.settings(**common))
-    work = cut.open(cut.settings(**common))
-    found = work.run(Stop(print))
-    assert sum(row.state == "FAIL" for row in found) == 2
-    kept = [row for row in found if row.state != "FAIL"]
-    assert [(row.id, row.state, row.epochs) for row in kept] == [
-        (row.id, row.state, row.epochs) for row in expected
-    ]
-    stopped = [row for row in kept if row.state == "PRUNED" and row.duplicate_of is None]
-    assert stopped
-    assert epochs_saved(work.study.get_trials(), 4) == sum(4 - row.epochs for row in stopped)
-
-
-def test_a_training_that_is_tried_again_has_a_curve_of_its_own(lab: Lab) -> None:
-    dying(lab, (0,), RuntimeError)
-    settings = lab.settings(pruner="median", epochs=4, trials=2, retries=1, max_latency_factor=100.0)
-    rows = lab.search(settings)
-    assert [row.epochs for row in rows] == [4, 4]
-    assert len(lab.trained) == 3
-
-
-def test_another_machines_failures_do_not_end_the_search(lab: Lab) -> None:
-    def elsewhere(count: int) -> None:
-        for _ in range(5 if count == 0 else 0):
-            trial = work.study.ask()
-            work.space.suggest(trial)
-            trial.set_user_attr("failed_because", "no driver")
-            work.study.tell(trial, state=TrialState.FAIL)
-
-    lab.before_training = elsewhere
-    work = lab.open(lab.settings(trials=2, sampler="random", target_ms=30.0))
-    rows = work.run(Stop(print))
-    assert [row.state for row in rows].count("COMPLETE") == 2
-
-
-def test_a_network_that_another_search_is_about_to_propose_is_waited_for(lab: Lab) -> None:
-    work = lab.open(lab.settings(sampler="random"))
-    theirs = work.study.ask()
-    later = Timer(0.3, theirs.set_user_attr, ("id", "theirs"))
-    later.start()
-    assert work._rival(1, "theirs", []) == 0
-    later.join()
-    assert work._rival(1, "another", []) is None
-    assert work._rival(0, "theirs", []) is None  # an earlier one never yields
-
-
-class Queue:
-    """A cluster that is busy with others' work for a while."""
-
-    count = 1
-
-    def __init__(self) -> None:
-        self.killed: list[Future[Any]] = []
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        Timer(0.6, future.set_running_or_notify_cancel).start()
-        Timer(0.7, lambda: future.set_result(fn(*args))).start()
-        return future
-
-    def kill(self, future: Future[Any]) -> None:
-        self.killed.append(future)
-
-
-def test_the_time_in_a_clusters_queue_is_none_of_a_trainings(lab: Lab) -> None:
-    work = lab.open(lab.settings(trials=1, trial_timeout=0.3, target_ms=30.0))
-    work.workers = queue = Queue()  # type: ignore[assignment]
-    rows = work.run(Stop(print))
-    assert rows[0].state == "COMPLETE"
-    assert not queue.killed
