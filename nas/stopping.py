@@ -17,7 +17,7 @@ class Stop:
 
     @contextmanager
     def listening(self) -> Iterator[Stop]:
-        """Handle SIGINT and SIGTERM while the block runs."""
+        """Handle SIGINT and SIGTERM while the block runs; one more Ctrl-C does not disturb what leaves after it."""
         previous = {
             number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
         }
@@ -25,7 +25,10 @@ class Stop:
             yield self
         finally:
             for number, handler in previous.items():
-                signal.signal(number, handler)
+                # What runs has ended, and only the way to go on is still to be said. A second Ctrl-C that comes a
+                # moment late must not cut that off, nor end the interpreter's own clean-up by the signal.
+                leaving = self.asked and number == signal.SIGINT
+                signal.signal(number, signal.SIG_IGN if leaving else handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.asked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from tests.nas.conftest import SPACE
 
 ROOT = Path(__file__).parent.parent
 
@@ -84,3 +87,8 @@ def test_it_runs_where_it_is_installed(wheel: Path, tmp_path: Path) -> None:
         assert run(f"nas-{name}", "--version").startswith(f"nas-{name} 0.")
     run("nas-export", "mnasnet-small", "--format", "torch", "--out", "net")
     assert (tmp_path / "net" / "model.safetensors").exists()
+    (tmp_path / "little.yaml").write_text(SPACE)
+    brief = ("--trials", "2", "--epochs", "1", "--resolution", "32", "--baselines", "none")
+    found = run("nas-search", "--target-ms", "1", "--space", "little.yaml", *brief, "--out", "run", "--json")
+    assert 0 < json.loads(found)["latency_ms"] < 1
+    assert (tmp_path / "run" / "report.html").exists()

@@ -6,14 +6,14 @@ import os
 import subprocess
 import sys
 
-# On cores that other tests keep busy no measurement becomes steady, however long it takes. Where a test is of
-# something else, a tenth of the runs will do; how long is measured is tested in tests/latency.
+# On cores that other tests keep busy no measurement becomes steady, however long it takes, and here a tenth of the
+# runs will do: how long is measured is tested in tests/latency, and a search as users run it in tests/test_wheel.py.
 _BRIEFLY = "import functools, latency; latency.measure = functools.partial(latency.measure, min_runs=5, min_seconds=0.05); "
 
 
-def argv(command: str, *arguments: str, at_length: bool = False) -> list[str]:
-    """A command line for `nas-COMMAND`; `at_length` measures as a user's search does."""
-    briefly = _BRIEFLY if command == "search" and not at_length else ""
+def argv(command: str, *arguments: str) -> list[str]:
+    """A command line for `nas-COMMAND`; what a search measures, it measures briefly."""
+    briefly = _BRIEFLY if command == "search" else ""
     code = (
         f"import sys; {briefly}sys.argv[0] = 'nas-{command}'; from nas.commands.{command} import main; main()"
     )
@@ -23,13 +23,12 @@ def argv(command: str, *arguments: str, at_length: bool = False) -> list[str]:
 def run(
     command: str,
     *arguments: str,
-    at_length: bool = False,
     timeout: float = 240,
     environment: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run `nas-COMMAND` to its end."""
     return subprocess.run(
-        argv(command, *arguments, at_length=at_length),
+        argv(command, *arguments),
         capture_output=True,
         text=True,
         timeout=timeout,

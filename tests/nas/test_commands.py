@@ -71,7 +71,6 @@ def finished(quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> tupl
         "--out",
         str(out),
         "--json",
-        at_length=True,
     )
     assert found.returncode == 0, found.stderr
     return out, found.stdout
