@@ -16,7 +16,7 @@ from latency import conditions as sensors
 from latency import op_profile
 from latency.adb.transport import DeviceGone, Transport
 from latency.adb.workspace import ROOT, SHORT_SECONDS, Workspace
-from latency.device import alone
+from latency.device import StayedAway, alone
 from latency.invocation import Invocation, checked, combine, run_benchmark_model, run_runner
 from latency.measurement import Measurement
 from latency.model import Model
@@ -144,7 +144,7 @@ class AndroidDevice:
                 return
             except RunError:
                 continue
-        raise RunError(
+        raise StayedAway(
             f"{error}; it did not come back within {self._device_timeout:.0f} s (--device-timeout), "
             "check its cable and its adb state"
         ) from None

@@ -16,6 +16,14 @@ from latency.settings import Settings
 LOCK_SECONDS = 900.0
 
 
+class Lost(RunError):
+    """A device is no longer there. In a pool, another one can take its place, or it itself when it is back."""
+
+
+class StayedAway(Lost):
+    """A device is no longer there, and was waited for as long as was asked."""
+
+
 class Device(Protocol):
     """Something that measures models. A new kind of device is one class with these members.
 

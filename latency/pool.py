@@ -17,7 +17,7 @@ from threading import Condition, Lock
 from typing import Any
 
 from candidates import Architecture, InputError, Layered, RunError, checks
-from latency.device import Device
+from latency.device import Device, Lost, StayedAway
 from latency.measurement import Measurement
 from latency.model import Model, model_of
 from latency.settings import Settings
@@ -26,10 +26,7 @@ from latency.summary import median
 MOST_APART = 1.5  # times the pool's level, beyond which a member is of another kind
 MOST_LOST = 5  # members during one measurement
 LOOKING_SECONDS = 1.0  # how often members are looked for while none is free
-
-
-class Lost(RunError):
-    """A member is no longer there; another one can take its place, or it itself when it is back."""
+AWAY_SECONDS = 600.0  # that a member which was waited for in vain is passed over
 
 
 @dataclass(frozen=True)
@@ -74,6 +71,7 @@ class Pool:
         self._busy: set[str] = set()
         self._used: Counter[str] = Counter()
         self._refused: dict[str, str] = {}
+        self._away: dict[str, float] = {}  # until when
         self._shared: tuple[Sequence[Layered], Settings] | None = None
         self.level: Level | None = None
 
@@ -105,10 +103,18 @@ class Pool:
 
     def measure(self, model: Model, settings: Settings) -> Measurement:
         """As Device has it, by a member that is free; one that is lost meanwhile is replaced by another."""
+        in_vain = set()
         for _ in range(MOST_LOST):
             with suppress(Lost), self._one() as (key, member):
-                scale = self._scale(key, member)
-                return self._scaled(key, member.measure(model, settings), scale)
+                try:
+                    scale = self._scale(key, member)
+                    return self._scaled(key, member.measure(model, settings), scale)
+                except StayedAway as error:
+                    self._away[key] = time.monotonic() + AWAY_SECONDS
+                    in_vain.add(key)
+                    if in_vain >= self.members.keys():
+                        raise RunError(str(error)) from None
+                    raise
         raise RunError(f"{self.name} was lost {MOST_LOST} times during one measurement; check its machine")
 
     def take_up(self, known: Mapping[str, Any]) -> None:
@@ -215,8 +221,10 @@ class Pool:
         while True:
             members = self.members
             with self._changed:
+                now = time.monotonic()
+                here = [key for key in members if self._away.get(key, now) <= now]
                 # The least used first, so that none gets hotter than the others.
-                keys = sorted(members.keys() - self._busy, key=lambda key: (self._used[key], key))
+                keys = sorted(set(here or members) - self._busy, key=lambda key: (self._used[key], key))
                 if keys:
                     key = self._free_first({key: members[key] for key in keys})
                     self._busy.add(key)

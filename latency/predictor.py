@@ -7,8 +7,8 @@ For a search that predicts (`--latency predict` or `auto`), the whole use is
     if found.inside: use found.latency_ms, give or take found.std_ms
     else: measure instead (found.reasons say why)
 
-and `stored(device, threads)` finds the predictor that `nas-latency calibrate` made for a device. A predicted
-latency is never a measured one: whatever is reported gets measured.
+and `stored(device, threads)` finds the predictor that `nas-latency calibrate` made for a device and for what
+runs models on it now. A predicted latency is never a measured one: whatever is reported gets measured.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any
 
 from candidates import Architecture, InputError, checks
 from candidates.files import read_text, write_text
+from latency.device import Device
 from latency.features import SETS
 from latency.folders import cache_folder
 
@@ -151,16 +152,26 @@ class Predictor:
             raise InputError(f"{os.fspath(path)}: {error}") from None
 
 
-def stored_path(device: str, threads: int, fingerprint: str) -> Path:
-    """Where the predictor for a device is kept in the user's cache folder."""
-    word = re.sub(r"[^A-Za-z0-9.-]", "_", f"{device}-{fingerprint}-t{threads}")
+def stored_path(device: Device, threads: int) -> Path:
+    """Where the predictor for a device is kept in the user's cache folder.
+
+    By its fingerprint, since a phone goes by several names, and by what runs models on it, with the version:
+    another version of a runtime may take several times as long.
+    """
+    runtime, version = runtime_of(device)
+    word = re.sub(r"[^A-Za-z0-9.-]", "_", f"{runtime}-{version}-{device.fingerprint()}-t{threads}")
     return cache_folder() / "predictors" / f"{word}.json"
 
 
-def stored(device: str, threads: int, fingerprint: str) -> Predictor | None:
-    """The predictor that `calibrate` made for this device, or None."""
-    path = stored_path(device, threads, fingerprint)
+def stored(device: Device, threads: int) -> Predictor | None:
+    """The predictor that `calibrate` made for this device as it runs models now, or None."""
+    path = stored_path(device, threads)
     return Predictor.load(path) if path.is_file() else None
+
+
+def runtime_of(device: Device) -> tuple[str, str]:
+    """Name and version of what runs architectures on a device, in the format that it prefers."""
+    return device.runtime(next(iter(device.formats), ""))  # a GPU's PyTorch reads no files
 
 
 _NEEDED = (

@@ -119,7 +119,8 @@ def measured(
     if not fresh:
         known = store.find(model, device, settings)
         if known is not None:
-            return replace(known, model=model.name), True  # the same model may go by another name
+            # The same model, and the same device, may go by another name.
+            return replace(known, model=model.name, device=device.name), True
     found = device.measure(model, settings)
     store.add(model, device, settings, found)
     return found, False

@@ -74,13 +74,13 @@ def stored_predictor(device: Device, threads: int) -> Predictor | None:
 
     pool = pool_of(device)
     if pool is None:
-        return stored(device.name, threads, device.fingerprint())
+        return stored(device, threads)
     for member in pool.members.values():
         ask = getattr(member, "predictor", None)  # on another machine
         values = ask(threads) if ask else None
         if values:
             return Predictor.from_dict(values)
-        found = None if ask else stored(member.name, threads, member.fingerprint())
+        found = None if ask else stored(member, threads)
         if found:
             return found
     return None

@@ -47,12 +47,14 @@ def predictor_for(device: Device, threads: int, source: str) -> Predictor | None
     """
     if source == "measure":
         return None
+    from latency.predictor import runtime_of
     from nas.devices import stored_predictor
 
     found = stored_predictor(device, threads)
     if found is None and source == "predict":
+        runtime = " ".join(runtime_of(device))
         raise InputError(
-            f"--latency predict: there is no predictor for {device.name} with {threads} thread(s); "
+            f"--latency predict: there is no predictor for {device.name} with {threads} thread(s) and {runtime}; "
             f"make one by nas-latency calibrate --device {device.name}, or use --latency measure"
         )
     return found

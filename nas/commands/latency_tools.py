@@ -142,7 +142,7 @@ def calibrate(
     predictor = fit(
         where, found_space, samples, held_out, threads, seed, prior, space, _progress, Store(), fresh
     )
-    path = out or stored_path(predictor.device, threads, predictor.fingerprint)
+    path = out or stored_path(where, threads)
     _save(predictor, path)
     if as_json:
         print_json({"format": 1, "predictor": str(path), **_summary(predictor)})

@@ -16,10 +16,10 @@ from typing import Any
 
 from candidates import Architecture
 from candidates.errors import InputError, RunError
-from latency.device import Device
+from latency.device import Device, Lost
 from latency.measurement import Measurement
 from latency.model import Model
-from latency.pool import Lost, Pool
+from latency.pool import Pool
 from latency.settings import Settings
 from nas.workers.connection import connected
 from nas.workers.errors import plain
@@ -99,8 +99,7 @@ class Keeper:
         """The predictor that this node keeps for the device, as plain values."""
         from latency.predictor import stored
 
-        device = self._device()
-        found = stored(device.name, threads, device.fingerprint())
+        found = stored(self._device(), threads)
         return None if found is None else found.to_dict()
 
     def free(self) -> bool:

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -51,8 +50,8 @@ def test_a_file_is_measured_and_a_bigger_network_takes_longer(tmp_path):
 def test_more_seconds_mean_more_runs():
     short = latency.measure(TINY, blocks=1, min_runs=20, min_seconds=0, reference=False)
     long = latency.measure(TINY, blocks=1, min_runs=20, min_seconds=0.1, reference=False)
-    assert long.count > 2 * short.count
-    assert long.count * long.latency_ms > 70
+    assert long.count > short.count
+    assert long.seconds > 0.1  # of which others may have taken a good part
 
 
 def test_wrong_input_is_named(tmp_path):
@@ -151,17 +150,33 @@ def test_a_model_that_loads_and_does_not_run_is_an_error(tmp_path):
         latency.measure(path)
 
 
-def busy(milliseconds):
-    def run():
-        end = time.thread_time() + milliseconds / 1e3
-        while time.thread_time() < end:
-            pass
+class Clock:
+    """Time as a process sees it that others keep from the core now and then."""
 
-    return run
+    wall = own = 0.0
+
+    def perf_counter(self):
+        return self.wall
+
+    def perf_counter_ns(self):
+        return round(1e9 * self.wall)
+
+    def thread_time(self):
+        return self.own
+
+    def busy(self, milliseconds, share=1.0):
+        def run():
+            self.wall += milliseconds / 1e3
+            self.own += share * milliseconds / 1e3
+
+        return run
 
 
-def test_a_reference_that_others_keep_from_the_core_shows():
+def test_a_reference_that_others_keep_from_the_core_shows(monkeypatch):
     """Where the model's short runs are spared, the correction would make it look fast."""
-    alone = bursts.block(busy(0.2), busy(2.0), 10, 0.01)
-    starved = bursts.block(busy(0.2), lambda: time.sleep(0.002), 10, 0.01)
-    assert starved.cpu_share < 0.5 < alone.cpu_share
+    clock = Clock()
+    monkeypatch.setattr(bursts, "time", clock)
+    alone = bursts.block(clock.busy(0.2), clock.busy(2.0), 10, 0.01)
+    starved = bursts.block(clock.busy(0.2), clock.busy(2.0, share=0.3), 10, 0.01)
+    assert alone.cpu_share == pytest.approx(1.0)
+    assert starved.cpu_share == pytest.approx(0.3)

@@ -12,9 +12,10 @@ from threading import Lock
 import pytest
 
 from candidates import Architecture, InputError, RunError, zoo
+from latency.device import Lost, StayedAway
 from latency.measurement import Measurement
 from latency.model import Model, model_of
-from latency.pool import Lost, Pool
+from latency.pool import Pool
 from latency.registry import resolve
 from latency.settings import Settings
 
@@ -32,6 +33,8 @@ class Phone:
     version: str = "1"
     gone: bool = False
     known_gone: bool = False
+    stays: bool = False  # among the members though it is gone, as a phone of this machine does
+    waited: int = 0
     measured: list[str] = field(default_factory=list)
     using: Lock = field(default_factory=Lock)
 
@@ -57,6 +60,9 @@ class Phone:
             time.sleep(self.seconds)
             if self.gone:
                 self.known_gone = True
+                self.waited += 1
+                if self.stays:
+                    raise StayedAway(f"{self.name} did not come back within 60 s")
                 raise Lost(f"{self.name} is lost")
             self.measured.append(model.name)
             assert model.architecture is not None
@@ -75,7 +81,7 @@ def true_ms(model: Model) -> float:
 
 
 def pool_of(*phones: Phone, seconds: float = 0.0) -> Pool:
-    return Pool("kind", lambda: {p.fingerprint(): p for p in phones if not p.gone}, seconds)
+    return Pool("kind", lambda: {p.fingerprint(): p for p in phones if p.stays or not p.gone}, seconds)
 
 
 def test_every_member_is_put_on_the_pools_scale() -> None:
@@ -143,6 +149,20 @@ def test_a_lost_member_is_replaced_by_another() -> None:
     for _ in range(3):
         assert pool.measure(model_of(ARCHS[0]), ONE).conditions["pool"]["member"] == "print-two"
     assert first.known_gone
+
+
+def test_one_that_was_waited_for_in_vain_is_passed_over() -> None:
+    one, two = Phone("one"), Phone("two", stays=True)
+    pool = pool_of(one, two)
+    pool.share(ARCHS, 1)
+    two.gone = True
+    for _ in range(4):
+        assert pool.measure(model_of(ARCHS[0]), ONE).conditions["serial"] == "one"
+    assert two.waited == 1
+    one.gone, one.stays = True, True
+    with pytest.raises(RunError, match="did not come back within 60 s"):
+        pool.measure(model_of(ARCHS[0]), ONE)
+    assert (one.waited, two.waited) == (1, 2)  # where all are away each is asked once
 
 
 def test_where_none_is_there_one_is_waited_for() -> None:

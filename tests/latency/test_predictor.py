@@ -13,6 +13,7 @@ from latency.features import coarse, fine
 from latency.fitting import fit_predictor, held_out, quality, sample
 from latency.predictor import Predictor, stored, stored_path
 from search_space import load_space
+from tests.latency.test_pool import Phone
 
 SPACE = load_space("mnasnet")
 
@@ -113,13 +114,16 @@ def test_json_and_back(predictor, tmp_path):
 
 
 def test_the_stored_one_is_found():
-    assert stored("cpu", 1, "f") is None
-    path = stored_path("cpu", 1, "f")
-    path.parent.mkdir(parents=True)
-    made = fit_predictor([sample(a, device_ms(a)) for a in archs(8, 1)], device="cpu")
+    phone = Phone("pixel")
+    assert stored(phone, 1) is None
+    path = stored_path(phone, 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = fit_predictor([sample(a, device_ms(a)) for a in archs(8, 1)], device="pixel")
     made.save(path)
-    assert stored("cpu", 1, "f") == made
-    assert stored("cpu", 2, "f") is None
+    assert stored(phone, 1) == made
+    assert stored(phone, 2) is None
+    phone.version = "2"  # other kernels, other latencies
+    assert stored(phone, 1) is None
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,10 @@ def test_the_predictor_is_moved_to_the_pools_level() -> None:
         [sample(arch, 0.9 * true_ms(model_of(arch))) for arch in known], device="two", threads=1,
         fingerprint="print-two",
     )  # fmt: skip
-    pool, shared = pool_of(Phone("one", 1.0), Phone("two", 1.21)), known[:5]
+    phones = Phone("one", 1.0), Phone("two", 1.21)
+    pool, shared = pool_of(*phones), known[:5]
     share_scale(pool, shared, 1, None)
-    path = stored_path("two", 1, "print-two")
+    path = stored_path(phones[1], 1)
     path.parent.mkdir(exist_ok=True)
     fitted.save(path)
     assert stored_predictor(pool, 1) == fitted
