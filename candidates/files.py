@@ -16,6 +16,13 @@ from candidates.errors import InputError
 def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside `path`; what is written there replaces `path` when the block ends well."""
     target = Path(path)
+    if target.exists() and not target.is_file():  # a pipe, /dev/null: there is nothing to replace
+        with tempfile.TemporaryDirectory() as folder:
+            whole = Path(folder) / target.name
+            yield whole
+            with target.open("wb") as sink:
+                sink.write(whole.read_bytes())
+        return
     temporary = None
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)

@@ -17,6 +17,7 @@ from latency import op_profile
 from latency.adb.transport import DeviceGone, Transport
 from latency.adb.workspace import ROOT, SHORT_SECONDS, Workspace
 from latency.device import StayedAway, alone
+from latency.inputs import fixed_to_others, shapes_in
 from latency.invocation import Invocation, checked, combine, run_benchmark_model, run_runner
 from latency.measurement import Measurement
 from latency.model import Model
@@ -77,7 +78,7 @@ class AndroidDevice:
         command += "; uname -m; [ -e /system/bin/linker64 -o -e /system/bin/linker ] && echo android"
         lines = self._transport.run(command, SHORT_SECONDS).out.splitlines() + [""] * len(PROPERTIES)
         values = {name: line.strip()[:200] for name, line in zip(PROPERTIES, lines, strict=False)}
-        rest = [line.strip() for line in lines[len(PROPERTIES) :]]
+        rest = [line.strip() for line in lines[len(PROPERTIES) :]] or [""]
         return {**values, "machine": rest[0], "system": "android" if "android" in rest else "linux"}
 
     @cached_property
@@ -208,6 +209,13 @@ class AndroidDevice:
         form = next((f for f in self.formats if f in model.formats), model.formats[0])
         tool = self._tool(form)
         content = model.content(form)
+        if model.path is not None:
+            images = fixed_to_others(shapes_in(content, form), settings.batch)
+            if images is not None:
+                raise InputError(
+                    f"{model.name}: its input is for {images} image(s), and {self.name} runs one at a time; "
+                    "write it for one image, or for any number"
+                )
         programs = [(name, check_target(path, self.targets)) for name, path in tool.files]
         with ExitStack() as stack:
             stack.enter_context(alone(self._transport.serial))

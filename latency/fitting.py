@@ -12,6 +12,7 @@ Another device's predictor takes the first stage's place when few samples are al
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -227,17 +228,18 @@ def held_out(
     return errors
 
 
-def quality(predicted: Sequence[float], measured: Sequence[float]) -> dict[str, float]:
-    """How good predictions are: RMSPE, shares within ±5 % and ±10 %, Spearman's rank correlation, count."""
+def quality(predicted: Sequence[float], measured: Sequence[float]) -> dict[str, float | None]:
+    """How good predictions are: RMSPE, shares within ±5 % and ±10 %, Spearman's rank correlation (None
+    where two or fewer, or all alike, have none), count."""
     from scipy.stats import spearmanr
 
     p, m = np.array(predicted), np.array(measured)
     errors = p / m - 1.0
-    rank = float(spearmanr(p, m).statistic) if len(p) > 2 else float("nan")
+    rank = float(spearmanr(p, m).statistic) if len(p) > 2 else math.nan
     return {
         "count": len(p),
         "within_5": float(np.mean(np.abs(errors) <= 0.05)),
         "within_10": float(np.mean(np.abs(errors) <= 0.10)),
         "rmspe": float(np.sqrt(np.mean(errors**2))),
-        "spearman": rank,
+        "spearman": rank if math.isfinite(rank) else None,
     }

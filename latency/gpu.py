@@ -73,7 +73,11 @@ class GpuDevice:
             load_ms=median(loads),
             cpu=self._hardware(),
             seconds=time.perf_counter() - start,
-            conditions={"precision": "float32", "memory_format": "channels_last"},
+            conditions={
+                "precision": "float32",
+                "tf32_convolutions": self._tf32(),  # PyTorch's own choice, where the GPU has it
+                "memory_format": "channels_last",
+            },
         )
 
     def _load(self, model: Model, batch: int) -> Inference:
@@ -101,6 +105,12 @@ class GpuDevice:
             return logits
 
         return infer
+
+    def _tf32(self) -> bool:
+        import torch
+
+        newer = self._device.type == "cuda" and torch.cuda.get_device_capability(self._device) >= (8, 0)
+        return newer and bool(torch.backends.cudnn.allow_tf32)
 
     def _hardware(self) -> str:
         import torch

@@ -13,6 +13,7 @@ from latency.adb.workspace import Workspace
 from latency.settings import Settings
 from latency.summary import Summary, median, median_interval, quantile, robust_cv
 
+P5_TO_P95 = 3.29  # standard deviations, where the values are normal
 MAX_RUN_SECONDS = 60.0  # of timed runs in one invocation
 
 
@@ -81,7 +82,7 @@ def run_benchmark_model(
         middle / 1000,
         (found.p5_us or found.min_us or middle) / 1000,
         (found.p95_us or found.max_us or middle) / 1000,
-        (found.std_us or 0.0) / found.average_us,
+        _spread(found),
         found.count or 1,
         (),
         found.init_us / 1000 if found.init_us else None,
@@ -89,6 +90,13 @@ def run_benchmark_model(
         objections=tuple(objections),
         wall_s=time.monotonic() - start,
     )
+
+
+def _spread(found: benchmark_model.BenchmarkResult) -> float:
+    """The coefficient of variation: from the quantiles where there are any, which one slow run does not move."""
+    if found.median_us and found.p5_us is not None and found.p95_us is not None:
+        return (found.p95_us - found.p5_us) / P5_TO_P95 / found.median_us
+    return (found.std_us or 0.0) / found.average_us
 
 
 def checked(done: Finished) -> Finished:

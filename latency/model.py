@@ -11,6 +11,7 @@ from pathlib import Path
 from candidates import InputError, Layered
 
 FORMATS = ("onnx", "tflite")
+MOST_BYTES = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Model:
         `batch` images where the format fixes their number.
         """
         if form not in self.formats:
-            raise InputError(f"{self.name} is not a .{form} file; expected one for this device")
+            other = "; LiteRT on this machine is --device cpu:litert" if self.formats == ("tflite",) else ""
+            raise InputError(f"{self.name} is not a .{form} file, which this device runs{other}")
         if self.path is not None:
             return self._file
         assert self.architecture is not None
@@ -54,9 +56,10 @@ class Model:
     def _file(self) -> bytes:
         assert self.path is not None
         try:
-            return self.path.read_bytes()
+            content = self.path.read_bytes()
         except OSError as error:
             raise InputError(f"cannot read {self.path}: {error.strerror or error}") from None
+        return _whole(content, self.path) if self.path.suffix.lower() == ".onnx" else content
 
 
 def model_of(source: str | os.PathLike[str] | Layered | Model, name: str | None = None) -> Model:
@@ -71,6 +74,34 @@ def model_of(source: str | os.PathLike[str] | Layered | Model, name: str | None 
     if not path.is_file():
         raise InputError(f"model {os.fspath(source)!r} does not exist; expected a path to a file")
     return Model(name or path.name, path=path)
+
+
+def _whole(content: bytes, path: Path) -> bytes:
+    """An ONNX file with the weights that lie in files beside it, as PyTorch's exporter writes them.
+
+    Whoever runs it, here or on a phone, gets these bytes alone.
+    """
+    if b"location" not in content:  # the key under which a tensor names its file
+        return content
+    import onnx
+
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception:  # protobuf's own kind, which has no types to import by
+        return content  # the runtime says what is wrong with it
+    try:
+        onnx.load_external_data_for_model(model, str(path.parent))
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        raise InputError(
+            f"the weights beside {path} cannot be read: {' '.join(str(error).split())[:200]}"
+        ) from None
+    if model.ByteSize() > MOST_BYTES:
+        raise InputError(
+            f"{path} has {model.ByteSize() / 1e9:.1f} GB with the weights beside it; expected at most "
+            f"{MOST_BYTES / 1e9:.1f} GB, which is what one ONNX file can hold"
+        )
+    whole: bytes = model.SerializeToString()
+    return whole
 
 
 def _write(arch: Layered, form: str, batch: int) -> bytes:

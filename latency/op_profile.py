@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+from collections.abc import Iterator, Sequence
 
 from candidates import RunError
 from latency.profiling import NodeTime
@@ -33,7 +34,7 @@ def parse(text: str) -> list[NodeTime]:
     if not set(columns) >= _NAMES:
         raise RunError(f"benchmark_model's op profile has the columns {columns}; expected {sorted(_NAMES)}")
     rows = []
-    for values in csv.reader(lines[head + 1 :], skipinitialspace=True):
+    for values in _table(lines[head + 1 :]):
         if not values or "=" in values[0]:
             break  # an empty line or the next table's heading ends this one
         # A name may hold commas; it is the last column.
@@ -45,6 +46,13 @@ def parse(text: str) -> list[NodeTime]:
     if not rows or not total > 0:
         raise RunError("benchmark_model's op profile has no operator that took any time")
     return [NodeTime(name, kind, f"{kind} {name}".strip(), ms, ms / total) for name, kind, ms in rows]
+
+
+def _table(lines: Sequence[str]) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(lines, skipinitialspace=True)
+    except csv.Error as error:
+        raise RunError(f"benchmark_model's op profile is not CSV: {error}") from None
 
 
 def _milliseconds(text: str) -> float:

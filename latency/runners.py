@@ -133,4 +133,4 @@ def how_to_get(form: str, targets: tuple[str, ...]) -> str:
     if form == "onnx":
         build = "nas-latency build-runner" + (" --ndk PATH" if target.startswith("android") else "")
         return f"build our ONNX runner for {target} with {build}"
-    return f"put LiteRT's {BENCHMARK} for {target} at {folder(target) / BENCHMARK}, or give --runner PATH"
+    return f"put LiteRT's {BENCHMARK} for {target} at {folder(target) / BENCHMARK} (for once, nas-latency --runner PATH)"

@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from candidates import InputError, RunError
+from latency.inputs import fixed_to_others
 
 Inference = Callable[[], object]
-
-_IMAGES = 4  # dimensions of an input that is images
 
 
 class Runtime(Protocol):
@@ -117,7 +116,7 @@ def random_input(name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     kind = np.dtype(dtype)
     if kind.kind == "f":
-        return rng.standard_normal(shape).astype(kind)
+        return rng.standard_normal(shape, dtype=np.float32).astype(kind, copy=False)
     return rng.integers(0, 2 if kind.kind == "b" else 100, shape).astype(kind)
 
 
@@ -135,10 +134,7 @@ def onnx_shape(name: str, tensor: Any, batch: int) -> tuple[int, ...]:
 
 
 def _check_batch(name: str, shapes: Sequence[tuple[int, ...]], batch: int) -> None:
-    """Refuse a file that takes another number of images: what it takes would be told of the wrong number."""
-    images = [shape for shape in shapes if len(shape) == _IMAGES]
-    others = [shape for shape in shapes if shape] if batch != 1 else []
-    wrong = next((shape[0] for shape in images or others if shape[0] != batch), None)
+    wrong = fixed_to_others(shapes, batch)
     if wrong is not None:
         raise InputError(
             f"{name}: its input is for {wrong} image(s), and --batch is {batch}; give --batch {wrong}, or a "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -85,14 +86,29 @@ class Store:
                         "version wrote it, set XDG_CACHE_HOME to another folder to go on"
                     )
                 if version < SCHEMA:
-                    database.execute("PRAGMA journal_mode = WAL")  # readers and a writer at the same time
+                    write_ahead(database)
                     database.executescript(
                         f"BEGIN IMMEDIATE; {_CREATE} PRAGMA user_version = {SCHEMA}; COMMIT;"
                     )
                 with database:
                     yield database
+        except sqlite3.OperationalError as error:  # locked, read-only, a full disk: the file itself is sound
+            raise RunError(f"{self.path}: {error}; set XDG_CACHE_HOME to another folder to go on") from None
         except sqlite3.Error as error:
             raise RunError(f"{self.path}: {error}; remove the file to start a new store") from None
+
+
+def write_ahead(database: sqlite3.Connection) -> None:
+    """Readers and a writer at the same time. SQLite does not wait for others here, so this does."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def _question(model: Model, settings: Settings) -> str:

@@ -137,7 +137,7 @@ def objections(cv: float, moved: float | None, count: int, min_runs: int) -> lis
     """What speaks against a measurement by its times alone, as sentences."""
     found = []
     if cv > MAX_CV:
-        found.append(f"the runs vary by {cv:.0%} (robust CV; at most {MAX_CV:.0%} is sound)")
+        found.append(f"the runs vary by {cv:.0%} (CV; at most {MAX_CV:.0%} is sound)")
     if moved is not None and moved > MAX_DRIFT:
         found.append(f"the reference model moved by {moved:.0%} meanwhile (at most {MAX_DRIFT:.0%} is sound)")
     if count < min_runs:

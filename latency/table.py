@@ -35,6 +35,7 @@ def read_table(path: Path) -> list[Row]:
     lines = csv.DictReader(io.StringIO(read_text(path)))
     if lines.fieldnames is None or [name.strip() for name in lines.fieldnames] != list(COLUMNS):
         raise InputError(f"{path} has the columns {lines.fieldnames}; expected {','.join(COLUMNS)}")
+    lines.fieldnames = list(COLUMNS)
     rows = []
     for number, line in enumerate(lines, start=2):
         try:

@@ -62,14 +62,16 @@ def pack(
     `layout` says whose names a file of weights from elsewhere has; see `candidates.layouts`.
     """
     check_out(packing.out)
-    if packing.measure is not None and not resolve(packing.measure).formats:
-        raise InputError(f"--measure {packing.measure}: it runs no files; expected cpu or a phone")
+    if packing.measure is not None:
+        _check_measurable(packing.measure, packing.formats)
     arch: Layered = found.architecture
     if layout is None or weights is None:
         net = load_network(arch, weights)
     else:
         arch, net = load_foreign(arch, weights, layout)
     known = None if weights is None or layout not in (None, OWN) else weights.parent
+    if layout is not None and known is not None and not (known / preprocessing_file.FILE).is_file():
+        known = None  # --weights in no folder of ours: what is called labels.txt there may be of anything
     preprocessing, labels = _preprocessing(known), _labels(known, arch.classes)
     if layout not in (None, OWN):
         preprocessing = Preprocessing.imagenet(arch.resolution)
@@ -167,10 +169,17 @@ def _spelled(values: Mapping[str, Any], within: str = "") -> Iterator[str]:
 
 
 def _searched(found: Candidate) -> list[Mapping[str, Any]]:
-    """The latency that was measured during the search."""
+    """The latencies that were measured during the search, on each of its devices; a predicted one is none."""
     if found.latency_ms is None or not found.measurement:
         return []
-    return [{**found.measurement, "model": f"{found.architecture.id}, in the search"}]
+    main = {name: value for name, value in found.measurement.items() if name != "also"}
+    others = found.measurement.get("also")
+    records = [main, *(others.values() if isinstance(others, Mapping) else ())]
+    return [
+        {**record, "model": f"{found.architecture.id}, in the search"}
+        for record in records
+        if isinstance(record, Mapping) and not record.get("predicted")
+    ]
 
 
 def _measured(written: list[Exported], device: str) -> list[Mapping[str, Any]]:
@@ -179,10 +188,23 @@ def _measured(written: list[Exported], device: str) -> list[Mapping[str, Any]]:
 
     found: list[Mapping[str, Any]] = []
     for item in written:
-        if item.path.suffix not in (".onnx", ".tflite"):
-            continue
-        name = "cpu:litert" if device == "cpu" and item.path.suffix == ".tflite" else device
-        where = resolve(name)
+        where = resolve(_device_for(item.format, device))
         if item.path.suffix[1:] in where.formats:
             found.append(latency.measure(item.path, where).to_dict())
     return found
+
+
+def _device_for(form: str, device: str) -> str:
+    """What a file of this format is measured on: `.tflite` on `cpu` by LiteRT."""
+    return "cpu:litert" if device == "cpu" and form.startswith("tflite") else device
+
+
+def _check_measurable(device: str, formats: list[str]) -> None:
+    """An InputError where none of `formats` would run on `device`."""
+    if not resolve(device).formats:
+        raise InputError(f"--measure {device}: it runs no files; expected cpu or a phone")
+    if not any(form.split("-")[0] in resolve(_device_for(form, device)).formats for form in formats):
+        runs = " and ".join(resolve(device).formats)
+        raise InputError(
+            f"--measure {device} runs {runs} files, and --format is {','.join(formats)}; add one that it runs"
+        )

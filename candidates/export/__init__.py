@@ -121,9 +121,11 @@ def export(
         tflite_file.check_quantizer()
     int8 = int8 or Int8()
     checker = Checker(arch, of_network(net), samples, int8.max_drop)
+    # On the file system of `out`, which may be a mounted folder, so that files can be moved there in one step.
+    beside_it = out if out.is_dir() else out.parent
     with (
-        made_folders(out.parent),
-        tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary,
+        made_folders(beside_it),
+        tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=beside_it) as temporary,
     ):
         work = Path(temporary)
         made = _Made(arch, net, work, checker, int8)

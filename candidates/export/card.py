@@ -87,7 +87,9 @@ def _latencies(latencies: Sequence[Mapping[str, Any]]) -> str:
         return ""
     rows = []
     for m in latencies:
-        note = "" if m.get("valid", True) else "in doubt: " + "; ".join(map(str, m.get("reasons", ())))
+        reasons = m.get("reasons")
+        doubts = map(str, reasons) if isinstance(reasons, list | tuple) else ()
+        note = "" if m.get("valid", True) else "in doubt: " + "; ".join(doubts)
         cells = [
             m.get("model"),
             f"{_number(m.get('latency_ms'))} ms",

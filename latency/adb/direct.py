@@ -91,7 +91,7 @@ class DirectTransport:
     def close(self) -> None:
         if self._device is not None:
             device, self._device = self._device, None
-            with suppress(OSError):
+            with suppress(OSError, *_usb_errors()):
                 device.close()
 
     def _connected(self) -> Any:
@@ -133,6 +133,10 @@ class DirectTransport:
         except _lost(adb) as error:
             asked = self._asked
             self.close()
+            if type(error).__name__ == "USBErrorBusy":
+                raise DeviceGone(
+                    f"{self._serial} is in use by another program; end that, or share the phone by adb start-server"
+                ) from None
             if asked:  # adbd hangs up on a key that it does not know
                 raise Unauthorised(_UNAUTHORISED.format(self._serial, self._key)) from None
             raise DeviceGone(f"{self._serial} is gone: {error or type(error).__name__}") from None
@@ -156,7 +160,17 @@ def _lost(adb: Any) -> tuple[type[Exception], ...]:
         adb.UsbReadFailedError,
         adb.UsbWriteFailedError,
         adb.UsbDeviceNotFoundError,
+        *_usb_errors(),
     )
+
+
+def _usb_errors() -> tuple[type[Exception], ...]:
+    """What libusb raises by itself, which adb-shell lets through."""
+    try:
+        from usb1 import USBError
+    except (ImportError, OSError):  # libusb is missing, and no phone can be on USB
+        return ()
+    return (USBError,)
 
 
 def usb_serials() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,14 @@ def ensure_key(path: Path) -> Path:
     from adb_shell.auth.keygen import keygen
 
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # keygen writes into files that are there: their modes are right before the first secret byte.
-    for file in (path, path.with_name(path.name + ".pub")):
-        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    try:
-        keygen(str(path))
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+    # In a folder that only its owner enters, and moved when both are whole: adb itself uses these files too.
+    with tempfile.TemporaryDirectory(prefix=".adbkey.", dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        keygen(str(made))
+        made.chmod(0o600)
+        public = made.with_name(made.name + ".pub")
+        public.replace(path.with_name(public.name))
+        made.replace(path)
     return path
 
 

@@ -138,6 +138,9 @@ def _explain(error: Exception, arguments: list[str]) -> tuple[str, int]:
         remedy = "; free some space and try again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         return f"{error.filename or 'the system'}: {error.strerror}{remedy}", 1
     kind = type(error).__name__
+    if isinstance(error, MemoryError) or kind == "OutOfMemoryError":  # torch's own, which need not be there
+        said = " ".join(str(error).split())[:200]
+        return f"memory ran out{': ' if said else ''}{said}; give a smaller batch, size or number at once", 1
     return f"unexpected {kind}: {error} (a bug; NAS_DEBUG=1 shows where)", 1
 
 

@@ -159,13 +159,15 @@ def _compare(found: list[Model], where: Device, settings: Settings, as_json: boo
 def _profile(found: list[Model], threads: int, device: str, runner: Path | None) -> list[NodeTime]:
     from candidates import InputError
     from latency.android import AndroidDevice
+    from latency.device import alone
     from latency.profiling import profile
     from latency.registry import resolve
 
     if len(found) != 1:
         raise InputError(f"--profile takes one model, not {len(found)}")
     if device == "cpu":
-        return profile(found[0], threads)
+        with alone(device):
+            return profile(found[0], threads)
     where = resolve(device, runner)
     if not isinstance(where, AndroidDevice):
         raise InputError(

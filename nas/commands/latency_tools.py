@@ -149,9 +149,10 @@ def calibrate(
         return
     print(f"wrote {path} ({predictor.samples} samples, {predictor.seconds:.0f} s)")
     if q := predictor.quality:
+        rank = "" if q.get("spearman") is None else f", Spearman {q['spearman']:.3f}"
         print(
             f"on {q['count']} held-out architectures: {q['within_5']:.0%} within ±5 %, {q['within_10']:.0%} "
-            f"within ±10 %, RMSPE {q['rmspe']:.1%}, Spearman {q['spearman']:.3f}"
+            f"within ±10 %, RMSPE {q['rmspe']:.1%}{rank}"
         )
 
 

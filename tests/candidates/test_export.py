@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -139,3 +140,16 @@ def test_an_int8_file_may_lose_what_is_allowed_and_no_more(wrong: int, kept: boo
     checker = Checker(ARCH, classify, samples, 0.01)
     with nullcontext() if kept else pytest.raises(RunError, match="a drop of more than 1 points"):
         assert checker.as_accurate("it", lambda images: classify(images, wrong)).drop == pytest.approx(0.01)
+
+
+def test_a_folder_on_another_file_system_is_exported_into(folder: Path, tmp_path: Path) -> None:
+    """As a folder that is mounted into a container is."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system to write to")
+    with tempfile.TemporaryDirectory(dir=memory) as there:
+        out = tmp_path / "out"
+        out.symlink_to(there)
+        for formats in (["torch", "onnx"], ["onnx"]):
+            export(ARCH, load_network(ARCH, None), formats, out)
+        assert {path.name for path in out.iterdir()} == {"model.onnx", "README.md"}

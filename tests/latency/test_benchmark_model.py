@@ -5,7 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candidates import RunError
+from latency.adb.transport import Finished
 from latency.benchmark_model import parse
+from latency.invocation import run_benchmark_model
+from latency.settings import Settings
 
 NEW = """\
 INFO: STARTING!
@@ -97,3 +100,22 @@ def test_damaged_output_is_a_measurement_above_zero_or_an_error(noise, start, en
     except RunError:
         return
     assert found.average_us > 0
+
+
+@pytest.mark.parametrize(
+    ("line", "spread"),
+    [
+        ("avg=9480 std=3060 p5=8985 median=9003 p95=9060", 75 / 3.29 / 9003),  # one run was preempted
+        ("avg=9480 std=3060", 3060 / 9480),
+    ],
+)
+def test_one_slow_run_is_no_spread_where_there_are_quantiles(line, spread):
+    class Folder:
+        def run(self, arguments, seconds, prefix=()):
+            head = "count=50 first=9000 curr=9000 min=8950 max=30600 "
+            return Finished(
+                0, f"{head}{line}\nInference timings in us: Init: 855, Inference (avg): 9480\n", ""
+            )
+
+    found = run_benchmark_model(Folder(), "./b", "m.tflite", Settings(), [], 60.0)
+    assert found.cv == pytest.approx(spread)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -80,6 +81,22 @@ def test_comparison_finds_the_slower_one(run, files):
     assert comparison["differs"]
     assert comparison["interval"][0] <= comparison["ratio"] <= comparison["interval"][1]
     assert len(found["measurements"]) == 2
+
+
+def test_a_profile_takes_its_turn_on_the_device(monkeypatch):
+    from latency.model import model_of
+    from nas.commands.latency import _profile
+
+    held = []
+
+    @contextmanager
+    def alone(device):
+        held.append(device)
+        yield
+
+    monkeypatch.setattr("latency.device.alone", alone)
+    assert _profile([model_of(TINY)], 1, "cpu", None)
+    assert held == ["cpu"]
 
 
 def test_a_profile_with_its_chart(run, files):

@@ -50,6 +50,7 @@ def test_operators_in_their_order(text):
         (OLD.replace("0.3,", "nan,"), "'nan'"),
         (OLD.replace("0.3,", "-1,"), "'-1'"),
         (OLD.partition("CONV_2D, 0")[0], "took any time"),
+        (OLD.replace("0.3,", '0.3,"' + "x" * 140_000), "is not CSV"),
     ],
 )
 def test_anything_else_is_an_error(text, said):

@@ -1,7 +1,9 @@
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
+from threading import Timer
 
 import pytest
 from test_measurement import PLAIN
@@ -9,7 +11,7 @@ from test_measurement import PLAIN
 from candidates import InputError, RunError, zoo
 from latency.model import model_of
 from latency.settings import Settings
-from latency.store import Store, measured
+from latency.store import Store, measured, write_ahead
 
 
 class Made:
@@ -101,3 +103,32 @@ def test_a_newer_or_broken_file_is_refused(tmp_path):
     path.write_bytes(b"no database" * 1000)
     with pytest.raises(RunError, match=r"m\.db.*remove the file"):
         Store(path).history("x")
+
+
+def test_the_same_device_may_go_by_another_name():
+    device, store = Made(), Store()
+    measured(A1, device, Settings(), store)
+    device.name = "pixel"
+    found, known = measured(A1, device, Settings(), store)
+    assert (found.device, known) == ("pixel", True)
+
+
+def test_a_new_store_is_waited_for_while_another_process_makes_it(tmp_path):
+    path = tmp_path / "m.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    Timer(0.3, lambda: other.execute("COMMIT")).start()
+    with closing(sqlite3.connect(path, timeout=0.0)) as database:
+        write_ahead(database)
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    other.close()
+
+
+def test_a_store_that_is_locked_is_not_to_be_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr("latency.store.BUSY_SECONDS", 0.1)
+    store = Store(tmp_path / "m.db")
+    measured(A1, Made(), Settings(), store)
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(RunError, match=r"locked; set XDG_CACHE_HOME"):
+            measured(A1, Made(), Settings(), store, fresh=True)

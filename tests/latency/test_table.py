@@ -61,3 +61,10 @@ def test_the_command_prints_one_object():
     assert found["within_10"] >= 23
     assert 0 < found["mean_error"] <= 0.036 <= found["max_error"] < 1
     assert "modelled" in found["source"]
+
+
+def test_a_header_with_spaces_is_read(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("model, width, resolution, latency_ms\nmnasnet-a1, 1.0, 224, 78\n")
+    (row,) = read_table(path)
+    assert row.latency_ms == 78

@@ -112,3 +112,35 @@ def test_an_odd_answer_to_mktemp_is_not_trusted(monkeypatch):
     monkeypatch.setattr(shell, "run", lambda *a: Finished(0, "/\n"))
     with pytest.raises(RunError, match="does not let us make a folder"):
         opened(shell)
+
+
+class Silent(Shell):
+    """A device whose shell says nothing at all."""
+
+    def run(self, command, timeout):
+        return Finished(0, "", "")
+
+
+def test_a_device_that_says_nothing_has_no_properties():
+    from latency.android import AndroidDevice
+
+    found = AndroidDevice(Silent()).properties
+    assert found["machine"] == ""
+    assert found["system"] == "linux"
+
+
+def test_a_file_for_several_images_is_refused_before_anything_is_pushed(tmp_path, monkeypatch):
+    from candidates import InputError, zoo
+    from candidates.onnx_writer import onnx_model
+    from latency import android
+    from latency.model import model_of
+    from latency.runners import Tool
+    from latency.settings import Settings
+
+    shell = Shell()
+    monkeypatch.setattr(android, "find_tool", lambda form, *_: Tool(form, remote="/nowhere"))
+    path = tmp_path / "eight.onnx"
+    path.write_bytes(onnx_model(zoo.load("mnasnet-small").for_input(32), batch=8).SerializeToString())
+    with pytest.raises(InputError, match=r"is for 8 image\(s\), and shell runs one at a time"):
+        android.AndroidDevice(shell).measure(model_of(path), Settings())
+    assert shell.pushes == 0

@@ -235,3 +235,25 @@ def test_a_training_or_a_search_is_not_written_over(run, tmp_path):
         assert done.code == 2
         assert f"is {whose} folder; choose another" in done.err
         assert (out / "model.safetensors").read_text() == "mine"
+
+
+def test_measuring_nothing_is_refused(refused):
+    words = "--measure cpu:litert runs tflite files, and --format is onnx; add one that it runs"
+    refused(words, "small.json", "--format", "onnx", "--measure", "cpu:litert")
+    refused(
+        "--measure cpu runs onnx files, and --format is torch",
+        "small.json",
+        "--format",
+        "torch",
+        "--measure",
+        "cpu",
+    )
+
+
+def test_labels_beside_weights_from_anywhere_are_not_theirs(run, tmp_path):
+    (tmp_path / "dl").mkdir()
+    torch.save(build(SMALL, seed=4).state_dict(), tmp_path / "dl" / "w.pth")
+    (tmp_path / "dl" / "labels.txt").write_text("a\nb\n")
+    done = run("small.json", "--weights", "dl/w.pth", "--out", "out")
+    assert done.code == 0, done.err
+    assert not (tmp_path / "out" / "labels.txt").exists()

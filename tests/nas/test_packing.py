@@ -189,6 +189,17 @@ def test_an_accuracy_of_the_search_is_called_so(tmp_path: Path) -> None:
     assert "accuracy of the proxy training: 50.00% (proxy name digits; proxy epochs 5)" in text
 
 
+def test_the_card_has_what_was_measured_on_each_device_and_nothing_predicted(tmp_path: Path) -> None:
+    predicted = {"predicted": True, "latency_ms": 9.87, "std_ms": 0.2, "device": "cpu", "valid": True}
+    measured = {"latency_ms": 1.234, "p5_ms": 1.2, "p95_ms": 1.3, "device": "cpu:litert", "count": 50, "reasons": 5,
+                "valid": False}  # fmt: skip
+    candidate = Candidate(ARCH, latency_ms=9.87, measurement={**predicted, "also": {"cpu:litert": measured}})
+    pack(candidate, None, Packing(["torch"], tmp_path / "x"))
+    card = (tmp_path / "x" / "README.md").read_text()
+    assert "9.87" not in card
+    assert "| 1.23 ms |" in card
+
+
 def test_an_untrained_network_is_quantised_for_measuring(tmp_path: Path) -> None:
     """Its classes need not be the data's, and no accuracy is told or asked for."""
     arch = ARCH.for_input(classes=40)
