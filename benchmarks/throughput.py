@@ -7,6 +7,7 @@ python -m benchmarks.throughput --decoding    images/s of decoded photographs, b
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import tempfile
@@ -34,6 +35,7 @@ from nas.trainer import recipe as recipes  # noqa: E402
 from nas.trainer.data import choose  # noqa: E402
 from nas.trainer.devices import make_fabric  # noqa: E402
 from nas.trainer.loading import Decoded, Loaded  # noqa: E402
+from nas.trainer.lookout import Lookout  # noqa: E402
 from nas.trainer.loop import Training, run_epoch  # noqa: E402
 from nas.trainer.monitor import Monitor  # noqa: E402
 from nas.trainer.optimizers import make_optimizer  # noqa: E402
@@ -87,7 +89,7 @@ def _compare(training: Training, updates: int, pairs: int) -> None:
         here = training.position
         here.updates, here.losses = 0, []
         begun = time.perf_counter()
-        assert run_epoch(training, lambda: False)
+        assert run_epoch(training, Lookout(training.fabric, lambda: False, math.inf))
         here.epoch += 1
         return updates * training.recipe.batch / (time.perf_counter() - begun)
 

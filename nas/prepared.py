@@ -22,7 +22,7 @@ from nas.samplers.view import FactorizedView, View
 from nas.settings import SearchSettings
 from nas.storage import closed, opened, place_at
 from nas.targets import on_all
-from nas.workers.making import sharing_note
+from nas.workers.making import own_device, sharing_note
 from nas.workers.training import ProxyTraining
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def prepare(settings: SearchSettings, space_yaml: str | None = None) -> Prepared
         if place.path is None or place.path.exists():
             closed(opened(place))
     training, settings = training_of(settings)
-    proxy = training.proxy()
+    proxy = replace(training, device=own_device(settings)).proxy()
     prepared = Prepared(settings, space, text, devices, proxy, training, predictors, tuple(notes))
     _check_agrees(space, settings)
     base = space.decode({choice.name: choice.values[0] for choice in space.choices})
@@ -197,7 +197,7 @@ def training_of(settings: SearchSettings) -> tuple[ProxyTraining, SearchSettings
     if samples is None and pick_device().type == "cpu":
         samples = CPU_SAMPLES
     training = ProxyTraining(settings.data, settings.proxy_resolution, samples, settings.epochs)
-    data = training.proxy().data
+    data = replace(training, device=own_device(settings)).proxy().data
     if settings.classes is not None and settings.classes < data.classes:
         raise InputError(f"--classes is {settings.classes}, but {data.name} has {data.classes} classes")
     decided = replace(

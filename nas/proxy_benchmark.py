@@ -16,7 +16,7 @@ from candidates import Architecture
 from candidates.errors import RunError
 from nas.evaluation import Train
 from nas.storage import first_line
-from nas.workers.making import training_on, workers_of
+from nas.workers.making import chosen_gpus, own_device, training_on, workers_of
 
 if TYPE_CHECKING:
     from nas.settings import SearchSettings
@@ -27,7 +27,7 @@ FORMAT = 1
 LEAST = 3  # candidates that are trained, and at least two for each worker
 LOOKS_SECONDS = 1.0  # between looks at the GPUs
 _NVIDIA_SMI = (
-    "nvidia-smi", "--query-gpu=name,utilization.gpu,memory.used,memory.total", "--format=csv,noheader,nounits"
+    "nvidia-smi", "--query-gpu=uuid,name,utilization.gpu,memory.used,memory.total", "--format=csv,noheader,nounits"
 )  # fmt: skip
 
 
@@ -110,7 +110,7 @@ class Probe:
 
 def benchmark_proxy(settings: SearchSettings, space: FactorizedSpace, training: ProxyTraining) -> Findings:
     """Train a few random candidates of `space` with the settings' data, recipe and workers."""
-    proxy = training.proxy()
+    proxy = replace(training, device=own_device(settings)).proxy()
     rng = np.random.default_rng(settings.seed)
     with workers_of(settings) as workers:
         archs = [space.decode(space.sample(rng)) for _ in range(max(LEAST, 2 * workers.count))]
@@ -159,7 +159,7 @@ class GpuLog:
 
     def __init__(self, settings: SearchSettings) -> None:
         self._settings = settings
-        self._looks: list[list[GpuUse]] = []
+        self._looks: list[dict[str, GpuUse]] = []
         self._stop = Event()
         self._thread = Thread(target=self._look, daemon=True)
 
@@ -177,9 +177,10 @@ class GpuLog:
 
         if not self._looks or not torch.cuda.is_available() or self._settings.ray is not None:
             return ()
-        wanted = self._settings.gpus or "0"
-        numbers = range(len(self._looks[0])) if wanted == "all" else [int(n) for n in wanted.split(",")]
-        found = [[look[number] for look in self._looks] for number in numbers if number < len(self._looks[0])]
+        # PyTorch and nvidia-smi count GPUs differently, and the latter those too that this process may not use.
+        numbers = [0] if self._settings.gpus is None else chosen_gpus(self._settings)
+        names = [str(torch.cuda.get_device_properties(number).uuid) for number in numbers]
+        found = [[look[name] for look in self._looks if name in look] for name in names]
         return tuple(
             replace(
                 looks[0],
@@ -187,6 +188,7 @@ class GpuLog:
                 memory_mb=max(look.memory_mb for look in looks),
             )
             for looks in found
+            if looks
         )
 
     def _look(self) -> None:
@@ -202,10 +204,13 @@ class GpuLog:
                 return
 
 
-def parsed(text: str) -> list[GpuUse]:
-    """What nvidia-smi said of each GPU; ValueError for anything else."""
-    found = []
+def parsed(text: str) -> dict[str, GpuUse]:
+    """What nvidia-smi said of each GPU, by the UUID that PyTorch knows it by; ValueError for anything else."""
+    found = {}
     for line in text.strip().splitlines():
-        name, percent, used, total = line.rsplit(",", 3)
-        found.append(GpuUse(name.strip(), float(percent) / 100, float(used), float(total)))
+        about, percent, used, total = line.rsplit(",", 3)
+        uuid, _, name = about.partition(",")
+        found[uuid.strip().removeprefix("GPU-")] = GpuUse(
+            name.strip(), float(percent) / 100, float(used), float(total)
+        )
     return found

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from candidates.errors import InputError
 from candidates.files import write_text
 from nas.candidate import CANDIDATE, Candidate
 from nas.evaluation import Measured
@@ -97,10 +98,25 @@ def _opened(
     if is_training(path):
         folder = open_training(path)
         opening.check_same_data(folder, data)
+        _check_same_recipe(folder, recipe)
         return folder
     arch = opening.fitted(known.architecture, data.source, None)
     name = known.architecture.id
     return session.new_training(name, arch, data_name, data, recipe, seed, path, known=known)
+
+
+def _check_same_recipe(folder: TrainingFolder, recipe: Recipe) -> None:
+    before, now = asdict(folder.recipe), asdict(recipe)
+    other = [
+        f"{name} {before[name]!r} instead of {value!r}"
+        for name, value in now.items()
+        if before[name] != value
+    ]
+    if other:
+        raise InputError(
+            f"{folder.path} is trained by another recipe: {', '.join(other[:4])}{', …' if other[4:] else ''}; "
+            "give the same --train-recipe and --train-epochs, or remove that folder to train it anew"
+        )
 
 
 def _measured(folder: TrainingFolder, row: Row, measure: Callable[[Any], Measured]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from candidates.errors import InputError
 from nas.augment import crop_flip, draw_crops
 from nas.data import DataSet, Images
 from nas.graphs import graphed
@@ -71,10 +72,13 @@ class DeviceData:
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """CUDA where there is one, else the CPU; or the device of that name."""
+    """CUDA where there is one, else the CPU; or the device of that name, InputError where it is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+    found = torch.device(name)
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"--device is {name}, but PyTorch finds no such GPU here; use --device cpu")
+    return found
 
 
 def train(

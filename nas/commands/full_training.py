@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,10 +46,10 @@ class FullTraining:
         from nas.progress import milliseconds, percent
         from nas.stopping import Stop
         from nas.train_best import SUMMARY, Plan, chosen, one_by_one, train_best
-        from nas.workers.making import cluster
+        from nas.workers.making import cluster, own_device
 
         settings = folder.settings
-        options = Machine("auto", None, None).options()
+        options = replace(Machine("auto", None, None).options(), device=own_device(settings))
         plan = Plan(
             self.count, self.resolved(), options, cluster(settings).train if settings.ray else one_by_one
         )

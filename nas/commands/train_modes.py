@@ -55,7 +55,7 @@ def train(wanted: Wanted, machine: Machine, stream: TextIO, as_json: bool) -> in
     from nas import cpu
 
     cpu.prepare()
-    from nas.data import absolute
+    from nas.data import known_as
     from nas.trainer import folder as folders
     from nas.trainer import opening, session
     from nas.trainer.data import choose
@@ -64,9 +64,7 @@ def train(wanted: Wanted, machine: Machine, stream: TextIO, as_json: bool) -> in
 
     folders.check_free(out)
     options = machine.options()
-    name = opening.FAKE if wanted.fake_data else str(wanted.data)
-    if name not in (opening.FAKE, "digits"):
-        name = absolute(name)
+    name = opening.FAKE if wanted.fake_data else known_as(str(wanted.data))
     arch = _with_head(found.architecture, wanted.head).scaled(wanted.width)
     if wanted.fake_data and wanted.resolution is not None:
         arch = arch.for_input(wanted.resolution)
@@ -81,7 +79,9 @@ def train(wanted: Wanted, machine: Machine, stream: TextIO, as_json: bool) -> in
         if weights is None and (expanded("candidate", wanted.given[0]) / folders.WEIGHTS).is_file():
             again = f"--init-from {wanted.given[0]}"
             print(f"trained from scratch; {again} would start from its weights", file=stream)
-        session.new_training(wanted.given[0], arch, name, data, recipe, wanted.seed, out, init, found, extra)
+        session.new_training(
+            wanted.given[0], arch, name, data, recipe, wanted.seed, out, init, found, extra, fabric.world_size
+        )
     fabric.barrier()
     folder = folders.open_training(out)
     with _held(folder, fabric.is_global_zero):

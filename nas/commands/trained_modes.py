@@ -30,6 +30,7 @@ def evaluate(
     from nas import cpu
 
     cpu.prepare()
+    from nas.data import known_as
     from nas.progress import percent
     from nas.trainer import evaluating
     from nas.trainer.folder import is_training, open_training
@@ -61,7 +62,9 @@ def evaluate(
         raise InputError("Missing option '--data'; an exported network does not say what it was trained on")
     model = open_trained(text, str(pick_device(options.device)))
     name = data if data is not None else str(folder.record["data"])  # type: ignore[union-attr]
-    scored = evaluating.evaluate(model, name, split, options.workers, folder)
+    scored = evaluating.evaluate(
+        model, name if data is None else known_as(data), split, options.workers, folder
+    )
     what = {"val": "validation", "test": "test"}[split]
     if as_json:
         values = {"model": str(model.path), "data": name, "split": what, "accuracy": scored.top1}

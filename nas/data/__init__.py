@@ -24,6 +24,11 @@ def absolute(data: str) -> str:
     return os.path.realpath(expanded("data", data))
 
 
+def known_as(data: str) -> str:
+    """What runs and trainings keep of the `data` that a user names: the word `digits`, or an absolute path."""
+    return data if data == "digits" else absolute(data)
+
+
 def load_data(data: str, size: int | None = None, samples: int | None = None, seed: int = 0) -> DataSet:
     """Open `data` and load what a proxy trains on; see `open_source` and `from_source`."""
     return from_source(open_source(data), size, samples, seed)

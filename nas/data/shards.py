@@ -106,7 +106,7 @@ def _labelled(shard: Path) -> Iterator[tuple[Member, str]]:
                 if not member.isfile() or name.name.startswith("."):
                     continue
                 if name.suffix.lower() in EXTENSIONS:
-                    images[key] = Member(shard, member.name, member.offset_data, member.size)
+                    images[member.name] = Member(shard, member.name, member.offset_data, member.size)
                 elif name.suffix.lower() == _LABEL and member.size <= _LARGEST_LABEL:
                     file = archive.extractfile(member)
                     labels[key] = "" if file is None else file.read().decode("utf-8", "replace").strip()
@@ -115,7 +115,8 @@ def _labelled(shard: Path) -> Iterator[tuple[Member, str]]:
         raise InputError(f"{shard} cannot be read as an uncompressed tar archive: {error}") from None
     if shard.stat().st_size < end + tarfile.BLOCKSIZE:  # a block of zeros ends an archive
         raise InputError(f"{shard} is cut short at byte {shard.stat().st_size}; its last part is missing")
-    for key, image in images.items():
+    for image in images.values():
+        key = str(PurePosixPath(image.name).with_suffix(""))
         label = labels.get(key) or PurePosixPath(image.name).parent.name
         if not label:
             raise InputError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -197,14 +198,20 @@ def _progress_charts(data: RunData, shown: list[Row]) -> dict[str, Named]:
         points.append(
             {"trial": row.number, "hours": data.hours(row), "reward": row.reward, "best": round(reached, 6)}
         )
+    finished = [dict(point) for point in points if point["hours"] is not None]
+    finished.sort(key=lambda point: point["hours"] or 0.0)  # of several at once, a later trial may end first
+    rewards = accumulate((point["reward"] or 0.0 for point in finished), max)
+    for point, so_far in zip(finished, rewards, strict=True):
+        point["best"] = round(so_far, 6)
     longest = max((point["hours"] or 0.0 for point in points), default=0.0)
     unit, factor = ("minutes", 60.0) if longest < 2 else ("hours", 1.0)
-    for point in points:
-        point["time"] = None if point["hours"] is None else round(point.pop("hours") * factor, 4)  # type: ignore[operator]
+    for point in [*points, *finished]:
+        hours = point.pop("hours")
+        point["time"] = None if hours is None else round(hours * factor, 4)
     summary = f"The best reward so far over {{}}; after {len(shown)} candidates it is {reached:.4f}."
     return {
         "by-trial": (charts.progress("trial", "trial", summary.format("trials")), {"progress": points}),
-        "by-time": (charts.progress("time", unit, summary.format(unit)), {"progress": points}),
+        "by-time": (charts.progress("time", unit, summary.format(unit)), {"progress": finished}),
     }
 
 

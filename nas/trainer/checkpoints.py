@@ -76,4 +76,8 @@ def load(path: Path, architecture_id: str | None) -> dict[str, Any]:
             f"{path} is of the architecture {checks.shown(values.get('id'))}, but the folder's is "
             f"{architecture_id}; {remedy}"
         )
-    return values
+    checks.mapping(f"{path}: network", values.get("network"))
+    if values.get("average") is not None:
+        average = checks.mapping(f"{path}: average", values["average"])
+        checks.mapping(f"{path}: the average's weights", average.get("weights"))
+    return {"average": None, **values}

@@ -96,6 +96,10 @@ def fold_indices(labels: Labels, fold: str) -> Indices:
     number, _, count = fold.partition("/")
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count) and int(count) > 1):
         raise InputError(f"--fold is {fold!r}; expected a number of so many, such as 1/5")
+    if int(count) > len(labels):
+        raise InputError(
+            f"--fold is {fold!r}, but there are {len(labels)} images to train on; expected fewer folds"
+        )
     rng = np.random.default_rng(0)
     order = rng.permutation(len(labels))
     dealt = order[np.argsort(labels[order], kind="stable")]

@@ -7,9 +7,8 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from candidates.errors import InputError
+from nas.training import pick_device
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -22,13 +21,13 @@ def make_fabric(device: str, precision: str) -> Fabric:
     """One device; under torchrun, one for each of its processes, on one machine or several."""
     from lightning_fabric import Fabric
 
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device is cuda, but PyTorch finds no GPU here; use --device cpu")
-    kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    named = pick_device(device)  # InputError where it is not there
+    kind = named.type
     if precision == "float16" and kind == "cpu":
         raise InputError("precision float16 is for GPUs; on a CPU use float32 or bfloat16")
     ranks, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
-    options: dict[str, Any] = {"accelerator": kind, "devices": 1, "strategy": "auto"}
+    one = 1 if named.index is None else [named.index]
+    options: dict[str, Any] = {"accelerator": kind, "devices": one, "strategy": "auto"}
     if ranks > 1:
         options = {"accelerator": kind, "devices": local, "num_nodes": ranks // local, "strategy": "ddp"}
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # it announces every process

@@ -62,7 +62,18 @@ class TrainingFolder:
 
     def result(self) -> dict[str, Any]:
         """What result.json holds."""
-        return checks.parsed_json(str(self.path / RESULT), read_text(self.path / RESULT))
+        where = str(self.path / RESULT)
+        found = checks.parsed_json(where, read_text(self.path / RESULT))
+        scores = checks.mapping(f"{where}: validation", found.get("validation"))
+        tested = found.get("test")
+        for split, known in (("validation", scores), ("test", tested)):
+            if known is not None:
+                given = checks.mapping(f"{where}: {split}", known)
+                for name in ("top1", "top5", "images"):
+                    checks.number(f"{where}: {split}'s {name}", given.get(name))
+        checks.number(f"{where}: accuracy", found.get("accuracy"), 0.0, 1.0)
+        checks.integer(f"{where}: epochs", found.get("epochs"))
+        return found
 
     def locked(self) -> AbstractContextManager[None]:
         """Hold the folder; raises InputError where another training holds it."""
@@ -124,6 +135,11 @@ def open_training(text: str | Path) -> TrainingFolder:
     for name in ("fold", "teacher"):
         if record.get(name) is not None:
             checks.text(f"{where}: {name}", record[name])
+    source = record.get("init_from")
+    if source is not None:
+        given = checks.mapping(f"{where}: init_from", source)
+        for name in ("path", "weights"):
+            checks.text(f"{where}: init_from's {name}", given.get(name))
     checks.integer(f"{where}: seed", record.get("seed"), 0)
     for label in checks.sequence(f"{where}: classes", record.get("classes")):
         checks.text(f"{where}: a class", label)

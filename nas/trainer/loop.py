@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from nas.trainer.data import TrainingData
 from nas.trainer.ema import Average
 from nas.trainer.folder import TrainingFolder
 from nas.trainer.loading import Batch, Batches
+from nas.trainer.lookout import Lookout
 from nas.trainer.optimizers import set_rates
 from nas.trainer.order import epoch_order, updates
 from nas.trainer.recipe import Recipe
@@ -114,8 +114,9 @@ class Training:
 def fit(training: Training, stop: Callable[[], bool] = lambda: False) -> bool:
     """Train to the end of the recipe; return whether it was reached, or `stop` asked to end before."""
     here, recipe = training.position, training.recipe
+    lookout = Lookout(training.fabric, stop, training.checkpoint_seconds)
     while here.epoch < recipe.epochs:
-        if not run_epoch(training, stop):
+        if not run_epoch(training, lookout):
             training.save()
             return False
         found = validate(training)
@@ -124,12 +125,13 @@ def fit(training: Training, stop: Callable[[], bool] = lambda: False) -> bool:
         here.epoch, here.updates, here.losses = here.epoch + 1, 0, []
         _keep_best(here, found, recipe.keep_best)
         training.save()
+        lookout.saved()
         training.monitor.epoch(training, here.history)
     return True
 
 
-def run_epoch(training: Training, stop: Callable[[], bool]) -> bool:
-    """The rest of the epoch that the position is in; return whether its end was reached."""
+def run_epoch(training: Training, lookout: Lookout) -> bool:
+    """The rest of the epoch that the position is in; return whether it is to be validated: nobody asked to stop."""
     fabric, recipe, here, data = training.fabric, training.recipe, training.position, training.data
     labels = data.train_labels
     order = epoch_order(labels, training.folder.seed, here.epoch, recipe.epoch_fraction, recipe.balanced)
@@ -139,23 +141,25 @@ def run_epoch(training: Training, stop: Callable[[], bool]) -> bool:
     training.network.train()
     training.monitor.begin(training, len(whole))
     pending: list[Tensor] = []
-    saved = time.monotonic()
     for micros in plan:
         _set_rates(training, len(whole))
         pending.append(update(training, [next(batches) for _ in micros]))
         here.step, here.updates = here.step + 1, here.updates + 1
         training.monitor.update(training, len(micros) * len(micros[0]) * fabric.world_size)
-        due = _due(training, saved)
-        if fabric.device.type == "cpu" or len(pending) >= _CHECK_EVERY or due or micros is plan[-1]:
+        asked, due = lookout.after_update()
+        if training.checkpoint_steps is not None:
+            due = here.step % training.checkpoint_steps == 0
+        last = here.updates == len(whole)
+        if fabric.device.type == "cpu" or len(pending) >= _CHECK_EVERY or asked or due or last:
             _check(training, pending)
             pending = []
-        if here.updates < len(whole):
-            if _asked(training, stop):
-                _check(training, pending)
-                return False
-            if due:
-                training.save()
-                saved = time.monotonic()
+        if asked:
+            training.monitor.trained()
+            return False
+        if due and not last:  # after the last one the epoch's own follows
+            training.save()
+            lookout.saved()
+    training.monitor.trained()
     return True
 
 
@@ -278,24 +282,6 @@ def _leave_out(training: Training, names: Sequence[str]) -> None:
             f"{source.name}: {count} images cannot be read, more than {source.unreadable_allowed:.0%} of those to "
             f"train on; one is {min(training.unreadable)}"
         )
-
-
-def _asked(training: Training, stop: Callable[[], bool]) -> bool:
-    """Whether to stop here; of several processes, which have to stop together, any may have been asked."""
-    if training.fabric.world_size == 1:
-        return stop()
-    if training.position.step % _CHECK_EVERY:
-        return False
-    asked = torch.tensor(float(stop()), device=training.fabric.device)
-    return bool(summed(training.fabric, asked) > 0)
-
-
-def _due(training: Training, saved: float) -> bool:
-    if training.checkpoint_steps is not None:
-        return training.position.step % training.checkpoint_steps == 0
-    if training.fabric.world_size > 1:  # clocks differ, and all processes have to save together
-        return False
-    return time.monotonic() - saved > training.checkpoint_seconds
 
 
 def _keep_best(here: Position, found: Score, count: int) -> None:

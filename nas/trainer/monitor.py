@@ -72,10 +72,13 @@ class Monitor:
             rate = training.optimizer.param_groups[0]["lr"]
             events.scalars({"learning rate": rate, "loss/train": here.losses[-1]}, here.step)
 
-    def speed(self) -> dict[str, float]:
-        """Images per second, milliseconds for an update and seconds of the epoch so far, validation left out."""
+    def trained(self) -> None:
+        """The epoch's updates are done, or stopped at; validation follows."""
         self._hide_bar()
         self._spent = time.perf_counter() - self._started
+
+    def speed(self) -> dict[str, float]:
+        """Images per second, milliseconds for an update and seconds of the epoch's updates; validation is left out."""
         return {
             "images_per_second": round(self._images / self._spent, 2),
             "ms_per_step": round(1000 * self._spent / max(1, self._updates), 3),

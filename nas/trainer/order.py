@@ -20,11 +20,16 @@ def epoch_order(
     image is visited once in each pass. `balanced` visits every class equally often, in all as many images as
     there are: rare classes repeat, frequent ones are drawn from.
     """
-    parts = max(1, round(1 / fraction))
+    parts = epoch_parts(fraction)
     round_number, part = divmod(epoch, parts)
     rng = np.random.default_rng(draws.key(seed, round_number, "order"))
     whole = _balanced(labels, rng) if balanced else rng.permutation(len(labels))
     return np.array_split(whole, parts)[part]
+
+
+def epoch_parts(fraction: float) -> int:
+    """How many epochs of this `fraction` are one pass over the images."""
+    return max(1, round(1 / fraction))
 
 
 def _balanced(labels: Labels, rng: np.random.Generator) -> Indices:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -28,7 +28,7 @@ from nas.trainer.loop import Training, fit, score_split, summed
 from nas.trainer.monitor import Monitor
 from nas.trainer.opening import test_of, tested
 from nas.trainer.optimizers import make_optimizer
-from nas.trainer.order import Indices, update_size
+from nas.trainer.order import Indices, epoch_parts, update_size
 from nas.trainer.recipe import Recipe
 from nas.trainer.schedules import Plateau
 from nas.trainer.teacher import Teacher
@@ -63,14 +63,17 @@ def new_training(
     init: dict[str, Any] | None = None,
     known: Candidate | None = None,
     extra: Mapping[str, Any] | None = None,
+    processes: int = 1,
 ) -> TrainingFolder:
     """Make the folder of a training of `arch`, which fits `data`; `init` tells what its weights start from.
 
     `known` is what was found out about the candidate, which is kept where `arch` is still the same network;
-    `extra` may name a `teacher` and the `fold` that `data` hold out.
+    `extra` may name a `teacher` and the `fold` that `data` hold out. Whatever would end the training before its
+    first update, on that many `processes`, is refused here, and no folder is made.
     """
     if known is None or known.architecture != arch:
         known = Candidate(arch)
+    _check_fits(arch, data, recipe, processes)
     tested(data_name, arch, recipe, data)  # what is wrong with the test split shows now, and not at the end
     if init is not None and init["normalisation"] is not None:
         (mean, std), told = init["normalisation"], "those of the weights that were started from"
@@ -79,6 +82,7 @@ def new_training(
         told = f"the training images' of {data.source.name}"
     resize = resize_of(recipe.eval_crop, arch.resolution)
     preprocessing = Preprocessing(arch.resolution, resize, mean, std, told)
+    _teacher((extra or {}).get("teacher"), preprocessing, data.classes, "cpu")
     record = {
         "candidate": candidate,
         "data": data_name,
@@ -106,19 +110,7 @@ def prepare(
     `weights` is what the network starts from, as far as names and shapes fit (see `init`).
     """
     recipe, arch = folder.recipe, folder.architecture
-    if update_size(len(data.train), recipe.batch, fabric.world_size, recipe.accumulate) < 2:
-        raise InputError(f"{data.source.name} has {len(data.train)} images to train; too few for an update")
-    share = fabric.world_size * recipe.accumulate
-    if recipe.batch % share:
-        raise InputError(
-            f"a global batch of {recipe.batch} does not divide among {share} processes and parts"
-        )
-    if any(layer.operation == "dense" for layer in arch.layers):
-        for name in ("image_sizes", "eval_shapes"):
-            if getattr(recipe, name) != getattr(Recipe, name):
-                raise InputError(
-                    f"{name} is for networks that take any size; {arch.name or arch.id} takes one alone"
-                )
+    _check_fits(arch, data, recipe, fabric.world_size)
     network = build(arch, seed=folder.seed, dropout=recipe.dropout)
     set_momentum(network, recipe.bn_momentum)
     if recipe.zero_classifier:
@@ -149,7 +141,9 @@ def prepare(
         train_batches=_batches(training_images(folder, data), options, fabric),
         held_batches=_batches(held_images(folder, data), options, fabric),
         monitor=monitor,
-        teacher=_teacher(folder, fabric),
+        teacher=_teacher(
+            folder.record.get("teacher"), folder.preprocessing, folder.classes, str(fabric.device)
+        ),
         checkpoint_steps=options.checkpoint_steps,
     )
     last = list(checkpoints.checkpoint_paths(folder.path).values())
@@ -158,11 +152,33 @@ def prepare(
     return training
 
 
-def _teacher(folder: TrainingFolder, fabric: Fabric) -> Teacher | None:
-    name = folder.record.get("teacher")
-    if name is None:
-        return None
-    return Teacher(open_trained(str(name), str(fabric.device)), folder.preprocessing, folder.classes)
+def _check_fits(arch: Architecture | Baseline, data: TrainingData, recipe: Recipe, processes: int) -> None:
+    images, parts = len(data.train), epoch_parts(recipe.epoch_fraction)
+    share = processes * recipe.accumulate
+    if update_size(images // parts, recipe.batch, processes, recipe.accumulate) < 2:
+        each = (
+            f", {images // parts} in an epoch (epoch_fraction {recipe.epoch_fraction:g})" if parts > 1 else ""
+        )
+        raise InputError(
+            f"{data.source.name} has {images} images to train{each}; too few for an update"
+            + (f" in {share} parts (processes × accumulate)" if share > 1 else "")
+        )
+    if recipe.batch % share:
+        raise InputError(
+            f"a global batch of {recipe.batch} does not divide among {share} processes and parts"
+        )
+    if any(layer.operation == "dense" for layer in arch.layers):
+        for name in ("image_sizes", "eval_shapes"):
+            if getattr(recipe, name) != getattr(Recipe, name):
+                raise InputError(
+                    f"{name} is for networks that take any size; {arch.name or arch.id} takes one alone"
+                )
+
+
+def _teacher(
+    name: str | None, preprocessing: Preprocessing, classes: Sequence[str], device: str
+) -> Teacher | None:
+    return None if name is None else Teacher(open_trained(name, device), preprocessing, classes)
 
 
 def training_images(folder: TrainingFolder, data: TrainingData) -> Decoded:

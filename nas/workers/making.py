@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nas.workers.training import ProxyTraining
 
 MPS = "CUDA_MPS_PIPE_DIRECTORY"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 MPS_FOLDER = "/tmp/nvidia-mps"  # where the daemon puts its pipes unless it is told otherwise
 
 
@@ -93,7 +94,14 @@ def seats_of(settings: SearchSettings) -> list[Seat]:
     left = frozenset(cores[settings.measure_cores :])
     bound = left if settings.measure_cores else frozenset[int]()
     if settings.gpus is not None:
+        if settings.workers != 1:
+            raise InputError(
+                f"--workers is {settings.workers}, but with --gpus so many train at once as --per-gpu says; "
+                "leave --workers out"
+            )
         return _gpu_seats(settings, left, bound)
+    if settings.per_gpu != 1:
+        raise InputError(f"--per-gpu is {settings.per_gpu}, which is for --gpus; give --gpus all, or numbers")
     if settings.workers == 1 and not settings.measure_cores and settings.trial_timeout is None:
         return []
     return [Seat(max(1, len(left) // settings.workers), bound)] * settings.workers
@@ -110,25 +118,40 @@ def on_gpus(settings: SearchSettings) -> bool:
 
 def _gpu_seats(settings: SearchSettings, left: frozenset[int], bound: frozenset[int]) -> list[Seat]:
     """`per_gpu` seats for each GPU, taking turns, so that the first workers have one each."""
+    wanted = chosen_gpus(settings)
+    threads = max(1, len(left) // (len(wanted) * settings.per_gpu))
+    pipe = mps_pipe()
+    shared = {} if pipe is None else {MPS: pipe}
+    # What this process was given may be some of the machine's GPUs, which it counts from 0.
+    given = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
+    return [
+        Seat(threads, bound, {VISIBLE: given[gpu] if gpu < len(given) else str(gpu), **shared})
+        for _ in range(settings.per_gpu)
+        for gpu in wanted
+    ]
+
+
+def chosen_gpus(settings: SearchSettings) -> list[int]:
+    """The GPUs that --gpus names, by this process's numbers; InputError where one is not there."""
     import torch
 
     count = torch.cuda.device_count()
     if count == 0:
         raise InputError("--gpus is given, but torch finds no GPU here; leave it out to train on the CPU")
-    wanted = (
-        [str(number) for number in range(count)] if settings.gpus == "all" else str(settings.gpus).split(",")
-    )
+    if settings.gpus == "all":
+        return list(range(count))
+    wanted = str(settings.gpus).split(",")
     for number in wanted:
         if not number.isdecimal() or int(number) >= count:
             raise InputError(f"--gpus names {number!r}; expected all, or numbers from 0 to {count - 1}")
-    threads = max(1, len(left) // (len(wanted) * settings.per_gpu))
-    pipe = mps_pipe()
-    shared = {} if pipe is None else {MPS: pipe}
-    return [
-        Seat(threads, bound, {"CUDA_VISIBLE_DEVICES": gpu, **shared})
-        for _ in range(settings.per_gpu)
-        for gpu in wanted
-    ]
+    return [int(number) for number in wanted]
+
+
+def own_device(settings: SearchSettings) -> str:
+    """Where this process itself trains, as it does baselines: on the first of --gpus, whichever those are."""
+    if settings.gpus is None or settings.ray is not None:
+        return "auto"
+    return f"cuda:{chosen_gpus(settings)[0]}"
 
 
 def mps_pipe() -> str | None:

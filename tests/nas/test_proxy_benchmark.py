@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from nas.commands.app import status
 from nas.commands.search import app
 from nas.commands.search_benchmark import words
-from nas.proxy_benchmark import Findings, GpuUse, Sample, parsed, peak_rss_mb
+from nas.proxy_benchmark import Findings, GpuLog, GpuUse, Sample, parsed, peak_rss_mb
 from nas.settings import SearchSettings
 from nas.workers.making import MPS, mps_pipe, sharing_note
-from tests.nas.conftest import SPACE
+from tests.nas.conftest import SPACE, Lab
 
 SAMPLE = Sample("abc", 2_000_000, 30.0, 400.0, 2, 512.0, None)
 FINDINGS = Findings(
@@ -60,14 +61,35 @@ def test_the_words_have_the_time_of_all_trials() -> None:
 
 
 def test_what_nvidia_smi_says_is_read_and_other_words_are_refused() -> None:
-    text = "NVIDIA H200, 37, 1024, 143771\nNVIDIA Odd, Name, 0, 5, 80000\n"
-    first, second = parsed(text)
-    assert first == GpuUse("NVIDIA H200", 0.37, 1024.0, 143771.0)
-    assert second.name == "NVIDIA Odd, Name"
+    text = "GPU-11-aa, NVIDIA H200, 37, 1024, 143771\nGPU-22-bb, NVIDIA Odd, Name, 0, 5, 80000\n"
+    found = parsed(text)
+    assert found["11-aa"] == GpuUse("NVIDIA H200", 0.37, 1024.0, 143771.0)
+    assert found["22-bb"].name == "NVIDIA Odd, Name"
     with pytest.raises(ValueError, match="N/A"):
-        parsed("NVIDIA A100, [N/A], [N/A], 40960")
+        parsed("GPU-1, NVIDIA A100, [N/A], [N/A], 40960")
     with pytest.raises(ValueError, match="not enough values"):
         parsed("No devices were found")
+
+
+def test_the_gpus_that_are_told_are_those_that_train(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nvidia-smi lists all of the machine's, PyTorch those that it was given, by other numbers."""
+    uuids = {0: "44-dd", 1: "22-bb"}
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: len(uuids))
+    monkeypatch.setattr(
+        "torch.cuda.get_device_properties", lambda number: SimpleNamespace(uuid=uuids[number])
+    )
+    text = "".join(
+        f"GPU-{uuid}, {uuid[3]}, {use}, 1, 9\n" for uuid, use in (("11-aa", 1), ("22-bb", 2), ("44-dd", 99))
+    )
+    for gpus, names in ((None, ["d"]), ("1", ["b"]), ("all", ["d", "b"])):
+        log = GpuLog(lab.settings(gpus=gpus))
+        log._looks = [parsed(text), parsed(text)]
+        assert [use.name for use in log.used()] == names
+    uuids[0] = "a part of a GPU"
+    log = GpuLog(lab.settings())
+    log._looks = [parsed(text)]
+    assert log.used() == ()
 
 
 def test_the_peak_of_memory_counts_what_was_given_back() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from candidates import Architecture
+from candidates import Architecture, InputError
 from nas.candidate import Candidate
 from nas.find_candidate import find_weights
 from nas.targets import Targets
@@ -98,3 +98,19 @@ def test_the_option_is_checked_before_the_search() -> None:
     with pytest.raises(InputError, match="recipe is 'none'"):
         FullTraining(1, "none", None).check()
     assert FullTraining(2, "mnasnet", 4).resolved().epochs == 4
+
+
+def test_another_recipe_does_not_pass_for_the_one_that_was_trained(tmp_path: Path) -> None:
+    data, known = save_photos(tmp_path / "photos", 8), {"proxy": {"epochs": 5}}
+
+    def go(recipe: Recipe) -> list[dict[str, object]] | None:
+        plan = Plan(1, recipe, Options("cpu", 0, tensorboard=False))
+        return train_best(
+            tmp_path, str(data), 0, [row(0, 0.7, 1.0)], known, plan, lambda arch: FakeMeasurement(3.5),
+            io.StringIO(), lambda: False,
+        )  # fmt: skip
+
+    first = go(Recipe(epochs=1, batch=8, lr=0.05))
+    assert go(Recipe(epochs=1, batch=8, lr=0.05)) == first
+    with pytest.raises(InputError, match=r"epochs 1 instead of 3.*give the same --train-recipe"):
+        go(Recipe(epochs=3, batch=8, lr=0.05))

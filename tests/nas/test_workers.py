@@ -24,7 +24,7 @@ from nas.flights import result_within
 from nas.search import Search
 from nas.stopping import Stop
 from nas.workers.inline import Inline
-from nas.workers.making import seats_of, workers_of
+from nas.workers.making import own_device, seats_of, workers_of
 from nas.workers.seats import Seat, Seats
 from nas.workers.training import within_memory
 from tests.nas.conftest import FakeMeasurement, FakeOutcome, Lab, accuracy_of
@@ -331,3 +331,28 @@ def test_each_gpu_has_its_workers(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> 
     assert [seat.environment["CUDA_VISIBLE_DEVICES"] for seat in seats] == ["0", "1", "0", "1"]
     with pytest.raises(InputError, match="--gpus names '7'; expected all, or numbers from 0 to 1"):
         seats_of(lab.settings(gpus="0,7"))
+
+
+def test_gpus_are_those_that_this_process_was_given(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-5f")
+    for gpus, given in (("all", ["3", "GPU-5f"]), ("1", ["GPU-5f"])):
+        seats = seats_of(lab.settings(gpus=gpus))
+        assert [seat.environment["CUDA_VISIBLE_DEVICES"] for seat in seats] == given
+
+
+def test_the_search_itself_trains_on_the_first_of_its_gpus(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert own_device(lab.settings(gpus="1")) == "cuda:1"
+    assert own_device(lab.settings(gpus="1", ray="auto")) == "auto"
+    assert own_device(lab.settings()) == "auto"
+
+
+def test_what_has_no_effect_on_the_workers_is_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    with pytest.raises(InputError, match="--per-gpu is 4, which is for --gpus"):
+        seats_of(lab.settings(per_gpu=4))
+    with pytest.raises(
+        InputError, match="--workers is 8, but with --gpus so many train at once as --per-gpu"
+    ):
+        seats_of(lab.settings(workers=8, gpus="0"))

@@ -91,3 +91,14 @@ def test_wrong_shards(tmp_path, damage, words):
         write(shard, {"readme.txt": b"nothing"})
     with pytest.raises(InputError, match=words):
         open_source(str(tmp_path))
+
+
+def test_images_that_differ_in_their_suffix_alone_are_all_there(tmp_path):
+    both = {f"{name}/{n}.{end}": png(n) for name in ("a", "b") for n in range(3) for end in ("png", "jpg")}
+    write(tmp_path / "train.tar", both)
+    assert len(open_source(str(tmp_path)).labels["train"]) == 12
+    write(
+        tmp_path / "train.tar",
+        {"1.png": png(1), "1.jpg": png(2), "1.cls": b"x", "2.png": png(3), "2.cls": b"y"},
+    )
+    assert open_source(str(tmp_path)).labels["train"].tolist() == [0, 0, 1]

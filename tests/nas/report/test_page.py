@@ -7,11 +7,14 @@ import re
 from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from candidates import InputError
 from nas.report import Rewriter, write_report
+from nas.report.page import _progress_charts
 from nas.report.trial_table import COLUMNS
 from nas.run_folder import open_run
 from nas.search import Stop
@@ -169,3 +172,16 @@ def test_a_running_search_writes_its_report_when_it_is_due(lab: Lab) -> None:
         assert rewriter.write_if_due()
         assert "of 3 trained candidates" in (lab.path / "report.html").read_text()
         assert not rewriter.write_if_due()  # not before twenty times what it took
+
+
+def test_the_best_over_time_is_what_was_known_by_then() -> None:
+    """Of trainings at the same time a later trial may end first."""
+    hours = {0: 0.05, 1: 0.2, 2: 0.1, 3: None}
+    rewards = {0: 0.5, 1: 0.9, 2: 0.6, 3: 0.95}
+    rows: list[Any] = [SimpleNamespace(number=number, reward=reward) for number, reward in rewards.items()]
+    found = _progress_charts(cast(Any, SimpleNamespace(hours=lambda row: hours[row.number])), rows)
+    over_time = found["by-time"][1]["progress"]
+    assert [(point["trial"], point["time"], point["best"]) for point in over_time] == [
+        (0, 3.0, 0.5), (2, 6.0, 0.6), (1, 12.0, 0.9),
+    ]  # fmt: skip
+    assert [point["best"] for point in found["by-trial"][1]["progress"]] == [0.5, 0.9, 0.9, 0.95]

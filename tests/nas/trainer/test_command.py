@@ -263,3 +263,63 @@ def test_two_processes_share_the_work(photos: Path, tmp_path: Path) -> None:
     scored = evaluate(open_trained(str(path)), str(photos), "val", 0, open_training(path))
     assert scored.top1 == result["validation"]["top1"]  # each process scored its half
     assert scored.loss == pytest.approx(result["validation"]["loss"], rel=1e-4)
+
+
+def test_data_called_fake_are_a_folder_as_any_other(run: Run, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "fake").symlink_to(photos)
+    found = run("tiny.json", "--data", "fake", *OPTIONS, "--out", "t")
+    assert found.code == 0, found.err
+    assert "36 images to train" in found.out
+    assert run("t", "--evaluate", "--data", "fake", "--device", "cpu").code == 0
+    missing = run("tiny.json", "--data", "nowhere/fake", *OPTIONS, "--out", "u")
+    assert missing.code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--set", "epoch_fraction=0.3", "--set", "accumulate=16"), "12 in an epoch"),
+        (("--fold", "190/200"), "there are 36 images to train on; expected fewer folds"),
+        (("--teacher", "grey"), "takes images of 1 channels, the student of 3"),
+        (("--device", "cuda"), "PyTorch finds no such GPU here; use --device cpu"),
+    ],
+)
+def test_what_would_end_a_training_at_once_leaves_no_folder(
+    run: Run, photos: Path, tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    if "--teacher" in arguments:
+        TINY.for_input(channels_in=1).save(tmp_path / "grey.json")
+        assert run("grey.json", "--format", "torch", "--out", "grey", name="export").code == 0
+        path = tmp_path / "grey" / "candidate.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"untrained": False}))
+    found = run("tiny.json", "--data", photos, "--workers", "0", "--epochs", "1", "--out", "t", *arguments)
+    assert found.code == 2, found.out + found.err
+    assert found.err.count("\n") == 1, found.err
+    assert words in found.err
+    assert not (tmp_path / "t").exists()
+
+
+def test_a_trained_network_on_a_gpu_that_is_not_there(run: Run, photos: Path) -> None:
+    assert run("tiny.json", "--data", photos, *OPTIONS, "--out", "t").code == 0
+    found = run("t", "--evaluate", "--device", "cuda")
+    assert found.code == 2
+    assert "PyTorch finds no such GPU here; use --device cpu" in found.err
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "words"),
+    [
+        ("result.json", {"validation": None}, "result.json: validation"),
+        ("result.json", {"validation": {"top1": "high"}}, "validation's top1"),
+        ("training.json", {"init_from": "x"}, "init_from"),
+    ],
+)
+def test_a_damaged_training_is_named(
+    run: Run, photos: Path, tmp_path: Path, file: str, change: dict[str, object], words: str
+) -> None:
+    assert run("tiny.json", "--data", photos, *OPTIONS, "--out", "t").code == 0
+    path = tmp_path / "t" / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    found = run("--resume", "t")
+    assert (found.code, found.err.count("\n")) == (2, 1), found.err
+    assert words in found.err

@@ -138,12 +138,13 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(
         ("other", "is of the architecture 'abc', but the folder's is"),
         ("newer", "has format 9; this version reads format 1"),
         ("text", "holds pickled code or is no checkpoint|cannot be read"),
+        ("bare", "average is 5; expected a mapping"),
     ],
 )
 def test_a_damaged_checkpoint_is_refused(trainer: Trainer, content: str, words: str) -> None:
     trainer.make("t", QUICK)
     with pytest.raises(KeyboardInterrupt):
-        trainer.run("t", Kill(4))
+        trainer.run("t", Kill(6))
     (path,) = checkpoint_paths(trainer.path / "t").values()
     state = torch.load(path, weights_only=True)
     if content == "cut":
@@ -152,6 +153,8 @@ def test_a_damaged_checkpoint_is_refused(trainer: Trainer, content: str, words: 
         torch.save({"format": 1, "id": Path("/tmp")}, path)
     elif content == "text":
         path.write_text("not a checkpoint")
+    elif content == "bare":
+        torch.save(state | {"average": 5}, path)
     else:
         torch.save(state | ({"id": "abc"} if content == "other" else {"format": 9}), path)
     with pytest.raises(InputError, match=words):
@@ -306,9 +309,13 @@ def test_bfloat16_trains_on_a_cpu(trainer: Trainer) -> None:
 
 def test_the_smallest_update_needs_two_images(tmp_path: Path) -> None:
     trainer = Trainer(tmp_path, save_photos(tmp_path / "photos", 2))
-    trainer.make("t", replace(QUICK, batch=64, accumulate=8))
-    with pytest.raises(InputError, match="6 images to train; too few for an update"):
-        trainer.run("t")
+    with pytest.raises(InputError, match="6 images to train; too few for an update in 8 parts"):
+        trainer.make("t", replace(QUICK, batch=64, accumulate=8))
+    with pytest.raises(
+        InputError, match=r"6 images to train, 2 in an epoch \(epoch_fraction 0\.3\); too few"
+    ):
+        trainer.make("t", replace(QUICK, epoch_fraction=0.3, accumulate=4))
+    assert not (tmp_path / "t").exists()
 
 
 def test_the_fold_is_kept_however_the_data_are_spelled(
