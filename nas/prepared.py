@@ -22,7 +22,7 @@ from nas.samplers.view import FactorizedView, View
 from nas.settings import SearchSettings
 from nas.storage import closed, opened, place_at
 from nas.targets import on_all
-from nas.workers.making import own_device, sharing_note
+from nas.workers.making import check_workers, own_device, sharing_note
 from nas.workers.training import ProxyTraining
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ def prepare(settings: SearchSettings, space_yaml: str | None = None) -> Prepared
     text = space_yaml if space_yaml is not None else space_text(settings.space)
     space = parse_space(text, settings.space)
     notes: list[str] = []
+    check_workers(settings)
     name = settings.device
     if name == AUTO:
         name, why = automatic()

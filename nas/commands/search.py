@@ -150,7 +150,12 @@ def search(
     study: Annotated[
         str, typer.Option(help="The study's name on --storage; others join by the same name.")
     ] = "search",
-    workers: Annotated[int, typer.Option(help="Trainings at once, each in a process of its own.")] = 1,
+    workers: Annotated[
+        int,
+        typer.Option(
+            help="Trainings at once, each in a process of its own (with --gpus it is --per-gpu that counts)."
+        ),
+    ] = 1,
     measure_cores: Annotated[
         int, typer.Option(help="Cores set aside for measuring this machine's CPU while others train.")
     ] = 0,

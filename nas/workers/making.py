@@ -55,6 +55,14 @@ def workers_of(settings: SearchSettings, tell: Tell = lambda worker, text: None)
     workers.shutdown()
 
 
+def check_workers(settings: SearchSettings) -> None:
+    """An InputError for workers that cannot be, or that another option makes meaningless."""
+    if settings.per_gpu != 1 and settings.gpus is None:
+        raise InputError(f"--per-gpu is {settings.per_gpu}, which is for --gpus; give --gpus all, or numbers")
+    if settings.ray is None:
+        seats_of(settings)
+
+
 def cluster(settings: SearchSettings) -> Cluster:
     """Where full trainings run that are not to run here."""
     from nas.workers.full_training import Cluster
@@ -100,8 +108,6 @@ def seats_of(settings: SearchSettings) -> list[Seat]:
                 "leave --workers out"
             )
         return _gpu_seats(settings, left, bound)
-    if settings.per_gpu != 1:
-        raise InputError(f"--per-gpu is {settings.per_gpu}, which is for --gpus; give --gpus all, or numbers")
     if settings.workers == 1 and not settings.measure_cores and settings.trial_timeout is None:
         return []
     return [Seat(max(1, len(left) // settings.workers), bound)] * settings.workers

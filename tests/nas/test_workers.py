@@ -24,7 +24,7 @@ from nas.flights import result_within
 from nas.search import Search
 from nas.stopping import Stop
 from nas.workers.inline import Inline
-from nas.workers.making import own_device, seats_of, workers_of
+from nas.workers.making import check_workers, own_device, seats_of, workers_of
 from nas.workers.seats import Seat, Seats
 from nas.workers.training import within_memory
 from tests.nas.conftest import FakeMeasurement, FakeOutcome, Lab, accuracy_of
@@ -351,8 +351,11 @@ def test_the_search_itself_trains_on_the_first_of_its_gpus(lab: Lab, monkeypatch
 def test_what_has_no_effect_on_the_workers_is_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     with pytest.raises(InputError, match="--per-gpu is 4, which is for --gpus"):
-        seats_of(lab.settings(per_gpu=4))
+        check_workers(lab.settings(per_gpu=4))
     with pytest.raises(
         InputError, match="--workers is 8, but with --gpus so many train at once as --per-gpu"
     ):
-        seats_of(lab.settings(workers=8, gpus="0"))
+        check_workers(lab.settings(workers=8, gpus="0"))
+    check_workers(
+        lab.settings(workers=8, gpus="all", ray="auto")
+    )  # a cluster's tasks, each with a part of a GPU
