@@ -15,7 +15,7 @@ from candidates.errors import InputError
 from candidates.files import read_text
 from candidates.layered import Layered
 from candidates.layers import Layer, block_layers
-from candidates.rounding import round_channels
+from candidates.rounding import MOST_WIDTH, round_channels
 
 FORMAT = 1
 PADDINGS = ("symmetric", "same")
@@ -117,7 +117,7 @@ class Architecture(Layered):
 
         Width 1.0 changes nothing; every other width rounds to multiples of `divisor`, at least `min_depth`.
         """
-        checks.positive("width", width)
+        checks.number("width", checks.positive("width", width), 0.0, MOST_WIDTH)
         checks.integer("divisor", divisor)
 
         def scale(channels: int) -> int:

@@ -15,7 +15,7 @@ from candidates.files import read_text
 from candidates.layered import Layered, plain_layer
 from candidates.layers import Bottleneck, Layer
 from candidates.operations import operations
-from candidates.rounding import round_channels
+from candidates.rounding import MOST_WIDTH, round_channels
 
 FORMAT = 1
 OPERATIONS = (
@@ -97,7 +97,7 @@ class Baseline(Layered):
 
         Every other width rounds to multiples of `divisor`, at least `min_depth`.
         """
-        checks.positive("width", width)
+        checks.number("width", checks.positive("width", width), 0.0, MOST_WIDTH)
         checks.integer("divisor", divisor)
         name = self.name
 

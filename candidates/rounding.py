@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+MOST_WIDTH = 1000.0  # beyond which a width multiplier is a slip
+
 
 def round_channels(channels: int, width: float, divisor: int = 8, min_depth: int | None = None) -> int:
     """Channels × width, to the nearest multiple of `divisor`, never more than 10 % below the exact value.

@@ -44,6 +44,13 @@ def test_width_one_changes_nothing_even_where_channels_are_not_multiples_of_eigh
     assert d1.scaled(width=1.0) == d1
 
 
+@pytest.mark.parametrize("width", [0.0, -1.0, float("nan"), float("inf"), 1e307])
+@pytest.mark.parametrize("name", ["mnasnet-a1", "mobilenet-v2"])
+def test_a_width_that_none_can_have_is_refused(name: str, width: float) -> None:
+    with pytest.raises(InputError, match="width is"):
+        zoo.architecture(name).scaled(width=width)
+
+
 def test_every_other_width_rounds_and_the_head_stays() -> None:
     scaled = zoo.load("mnasnet-d1").scaled(width=1.01)
     assert scaled.blocks[1].out_channels == 40
