@@ -17,6 +17,7 @@ def program(inside: str, after: str) -> subprocess.CompletedProcess[str]:
     code = (
         "import atexit, os, signal, sys\n"
         "from nas.stopping import Stop\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where these tests run in the background
         "def press(number=signal.SIGINT):\n    os.kill(os.getpid(), number)\n"
         f"stop = Stop(print)\nwith stop.listening():\n    {inside}\n{after}\n"
     )

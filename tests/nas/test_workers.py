@@ -183,10 +183,10 @@ def test_what_fails_again_is_recorded_and_the_search_goes_on(lab: Lab, pair: Sea
 
 def test_a_training_that_hangs_is_ended(lab: Lab, pair: Seats, tmp_path: Path) -> None:
     training = Training(tmp_path, dies="hangs")
-    work = with_workers(lab, training, pair, trials=2, retries=0, trial_timeout=4.0, sampler="random", seed=1)
+    work = with_workers(lab, training, pair, trials=2, retries=0, trial_timeout=8.0, sampler="random", seed=1)
     rows = work.run(Stop(print))
     failed = [row for row in rows if row.state == "FAIL"]
-    assert [row.failed_because for row in failed] == ["the training took longer than 4 s"] * len(failed)
+    assert [row.failed_because for row in failed] == ["the training took longer than 8 s"] * len(failed)
     assert failed
     assert sum(row.state == "COMPLETE" for row in rows) == 2
 
