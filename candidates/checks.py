@@ -114,6 +114,8 @@ def known_keys(where: str, value: dict[str, object], allowed: Iterable[str]) -> 
 def format_number(where: str, value: dict[str, object], newest: int) -> None:
     """The file's `format` is one that this version reads."""
     found = value.get("format")
+    if found is None:
+        raise InputError(f"{where} has no format; expected format: {newest}")
     if found != newest or isinstance(found, bool):
         newer = isinstance(found, int) and found > newest
         raise InputError(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from candidates import checks
 from candidates.errors import InputError
+from candidates.files import read_text
 
 # All that an export may consist of; what a caller puts beside the models has its name here too.
 FILES = (
@@ -22,9 +24,17 @@ def check_out(out: Path) -> bool:
             raise InputError(f"--out {out} is {whose} folder; choose another")
     if not out.is_dir():
         return False
-    if any((out / name).exists() for name in ("architecture.json", "preprocessing.json")):
+    if any(_is_ours(out / name) for name in ("architecture.json", "preprocessing.json")):
         return True
-    for name in ("model.py", "README.md"):
-        if (out / name).exists():
-            raise InputError(f"{out / name} exists and is not an earlier export's; choose another --out")
+    for path in sorted(out.iterdir()):
+        if not path.name.startswith(".") and path.name != "lost+found":
+            raise InputError(f"{path} exists and is not an earlier export's; choose another --out")
     return False
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether this is one of the JSON files of which every export has one."""
+    try:
+        return "format" in checks.parsed_json(str(path), read_text(path))
+    except InputError:
+        return False

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
-from candidates import Architecture
+from candidates import Architecture, InputError
 from latency import machine
 from latency.bursts import Block, Inference, block
 from latency.device import alone
@@ -21,6 +21,7 @@ from latency.summary import Summary, median, objections, summarise
 
 REFERENCE = "mnasnet-a1"
 MIN_CPU_SHARE = 0.90  # of a core, below which other processes are in the way
+MOST_THREADS = 8  # for each core; with more, a measurement does not come to an end
 MAX_OTHERS = 0.75  # of all cores in use by others
 
 
@@ -57,6 +58,11 @@ class HostDevice:
             return operation_times(arch, threads)
 
     def measure(self, model: Model, settings: Settings) -> Measurement:
+        cores = machine.cores()
+        if settings.threads > MOST_THREADS * cores:
+            raise InputError(
+                f"threads is {settings.threads}, but this machine has {cores} core(s); expected fewer"
+            )
         content = model.content(self._runtime.form, settings.batch)
         with alone("cpu"):
             start = time.perf_counter()
@@ -71,6 +77,8 @@ class HostDevice:
         cpu_share = min(b.cpu_share for b in blocks) if settings.threads == 1 else None
         reasons = objections(summary.cv, summary.drift, summary.count, settings.min_runs)
         reasons += _company(cpu_share, others)
+        if settings.threads > cores:
+            reasons.append(f"{settings.threads} threads had to share {cores} core(s)")
         return record(
             self,
             model,

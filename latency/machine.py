@@ -23,6 +23,11 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def fingerprint() -> str:
     """Tells one machine's measurements from another's: CPU, number of cores, system, machine id (hashed)."""
     try:

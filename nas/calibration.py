@@ -54,6 +54,7 @@ def load_calibration(
             f"{source.name} has images of {source.channels} channel(s); the network takes {arch.channels_in}"
         )
     resize = arch.resolution if preprocessing is None else preprocessing.resize
+    held_out = bool(len(source.labels.get(VALIDATION, ())))
     (train, _), (images, truth) = _chosen(source, resize, checked)
     if preprocessing is None:
         preprocessing = _measured(arch.resolution, train)
@@ -62,7 +63,7 @@ def load_calibration(
         preprocessing.applied(train),
         preprocessing.applied(images),
         None if order is None else order[truth],
-        f"images of {source.name}",
+        f"images of {source.name}" if held_out else f"training images of {source.name}",
     )
     return Calibration(samples, preprocessing, names if len(names) == arch.classes else None)
 

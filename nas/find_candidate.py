@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 
 from candidates import zoo
@@ -32,7 +33,11 @@ def find_candidate(text: str) -> Candidate:
         )
     if path.is_file():
         return Candidate.load(path)
-    raise InputError(f"candidate {text!r} is neither a file nor a folder nor one of {', '.join(zoo.names())}")
+    near = get_close_matches(text, zoo.names(), n=1)
+    meant = f" (did you mean {near[0]}?)" if near else ""
+    raise InputError(
+        f"candidate {text!r} is neither a file nor a folder nor one of {', '.join(zoo.names())}{meant}"
+    )
 
 
 def find_weights(text: str) -> Path | None:

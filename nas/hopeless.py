@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from itertools import islice
 
 from candidates.errors import RunError
+from nas.progress import milliseconds
+from nas.targets import Targets
 from nas.trials import Row
 
 MOST_FAILURES = 5  # in a row; then something is wrong that the next candidate will not cure
 MOST_TOO_SLOW = 100  # in a row; then the target is out of reach
+FEW, FAR = 20, 10.0  # so many in a row will do where all take so many times as long as may be trained
 
 
-def check_hopeless(rows: Sequence[Row]) -> None:
-    """Raise RunError with the reason."""
+def check_hopeless(rows: Sequence[Row], targets: Targets, factor: float) -> None:
+    """Raise RunError with the reason. What takes over `factor` times a target is too slow to be trained."""
     ended = (row for row in reversed(rows) if row.state != "RUNNING")
     latest = list(islice(ended, MOST_TOO_SLOW))[::-1]
     last = latest[-MOST_FAILURES:]
@@ -21,13 +24,31 @@ def check_hopeless(rows: Sequence[Row]) -> None:
         raise RunError(
             f"the last {MOST_FAILURES} candidates failed; the last one because: {last[-1].failed_because}"
         )
+    few = latest[-FEW:]
+    measured = [row for row in few if row.latency_ms is not None]
+    hopeless = len(few) == FEW and all(map(_is_too_slow, few)) and measured
+    if hopeless and min(targets.worst(row.latencies) for row in measured) > FAR * factor:
+        raise _too_slow(few)
     if len(latest) < MOST_TOO_SLOW:
         return
     if all(row.over_limit for row in latest):
-        raise RunError(f"the last {MOST_TOO_SLOW} candidates were over a limit: {latest[-1].over_limit}")
-    if all(row.too_slow or row.over_limit for row in latest):
-        fastest = min(row.latency_ms for row in latest if row.latency_ms is not None)
         raise RunError(
-            f"the last {MOST_TOO_SLOW} candidates were too slow to train, the fastest at {fastest:.2f} ms; "
-            "raise --target-ms or --max-latency-factor, or lower --resolution"
+            f"the last {MOST_TOO_SLOW} candidates were over a limit: {latest[-1].over_limit}; loosen it, or use a "
+            "sampler that keeps to limits (surrogate, evolution, ppo, random)"
         )
+    if all(_is_too_slow(row) or row.over_limit for row in latest):
+        raise _too_slow(latest)
+
+
+def _is_too_slow(row: Row) -> bool:
+    """In a space that is used up, networks that were too slow before are all that comes."""
+    return row.too_slow or (row.state == "PRUNED" and row.duplicate_of is not None)
+
+
+def _too_slow(rows: Sequence[Row]) -> RunError:
+    measured = [row.latency_ms for row in rows if row.latency_ms is not None]
+    fastest = f", the fastest at {milliseconds(min(measured))}" if measured else ""
+    return RunError(
+        f"the last {len(rows)} candidates were too slow to train{fastest}; raise --target-ms (or --target) or "
+        "--max-latency-factor, or lower --resolution"
+    )

@@ -23,6 +23,7 @@ from latency.registry import resolve
 from nas.calibration import load_calibration, training_images
 from nas.candidate import CANDIDATE, Candidate
 from nas.qat import fine_tuned
+from nas.words import counted
 
 
 @dataclass(frozen=True)
@@ -150,12 +151,14 @@ def _lines(found: Candidate, weights: Path | None, layout: str | None, qat: int)
 def _trained(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The accuracies of a full training, with what they were measured on."""
     data = record.get("data")
-    name = data.get("name") if isinstance(data, Mapping) else "unknown data"
+    name = _shown(data.get("name")) if isinstance(data, Mapping) else "unknown data"
     for split in ("validation", "test"):
         scores = record.get(split)
         if isinstance(scores, Mapping) and isinstance(scores.get("top1"), int | float):
             said = f"{scores['top1']:.2%} top-1 on {scores.get('images')} {split} images of {name}"
-            yield f"{split} accuracy", f"{said}, after {record.get('epochs')} epochs"
+            epochs = record.get("epochs")
+            after = counted(epochs, "epoch") if isinstance(epochs, int) else "unknown epochs"
+            yield f"{split} accuracy", f"{said}, after {after}"
 
 
 def _spelled(values: Mapping[str, Any], within: str = "") -> Iterator[str]:
@@ -165,7 +168,14 @@ def _spelled(values: Mapping[str, Any], within: str = "") -> Iterator[str]:
         if isinstance(value, Mapping):
             yield from _spelled(value, words)
         elif value is not None:
-            yield f"{words} {value}"
+            yield f"{words} {_shown(value)}"
+
+
+def _shown(value: object) -> str:
+    """A value without what is of this machine alone: a path's last part, four figures."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return Path(value).name if isinstance(value, str) and value.startswith("/") else str(value)
 
 
 def _searched(found: Candidate) -> list[Mapping[str, Any]]:

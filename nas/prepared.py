@@ -258,15 +258,14 @@ def _target_note(prepared: Prepared, device: Device, target: float) -> str | Non
         prepared.measure_on(device, arch).latency_ms for arch in _tried(prepared, prepared.settings.seed)
     ]
     fastest, slowest, middle = min(times), max(times), sorted(times)[len(times) // 2]
-    suggested = f"{float(f'{middle:.2g}'):g}"
+    option = f"--target {device.name}=" if prepared.settings.also else "--target-ms "
+    suggested = f"{option}{float(f'{middle:.2g}'):g}"
     where = f"{TRIED} random architectures take {fastest:.3g} to {slowest:.3g} ms on {device.name}"
     if slowest < target / 2:
         return (
             f"the target of {target:g} ms does not bind: {where}, so accuracy alone will nearly decide; "
-            f"for a trade-off try --target-ms {suggested}, or --device with the phone you ship on"
+            f"for a trade-off try {suggested}, or the phone you ship on"
         )
     if fastest > target * prepared.settings.max_latency_factor:
-        return (
-            f"the target of {target:g} ms is far below what was tried: {where}; try --target-ms {suggested}"
-        )
+        return f"the target of {target:g} ms is far below what was tried: {where}; try {suggested}"
     return None

@@ -138,6 +138,13 @@ class PlainProgress(QuietProgress):
         print(text, file=self._stream, flush=True)
 
 
+def log_lines(path: Path, texts: Sequence[str]) -> None:
+    """Add lines with their time to a log file."""
+    with path.open("a", encoding="utf-8") as file:
+        for text in texts:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S%z')}  {' '.join(text.splitlines())}\n")
+
+
 class Logged:
     """Another progress, and a log file beside it with a line and its time for all that happens."""
 
@@ -168,8 +175,7 @@ class Logged:
         self._shown.doing(worker, what)
 
     def _write(self, text: str) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S%z')}  {' '.join(text.splitlines())}\n")
+        log_lines(self._path, [text])
 
 
 def telling(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import wait
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -48,9 +47,9 @@ if TYPE_CHECKING:
     from search_space import Point
 
 
-def new_run(prepared: Prepared, out: Path) -> RunFolder:
-    """Make the run's folder."""
-    return create(out, prepared.settings, prepared.space_yaml, device_record(prepared))
+def new_run(prepared: Prepared, out: Path, afterwards: Mapping[str, Any] | None = None) -> RunFolder:
+    """Make the run's folder; `afterwards` is what follows the search, as the user asked for it."""
+    return create(out, prepared.settings, prepared.space_yaml, device_record(prepared), afterwards)
 
 
 def device_record(prepared: Prepared) -> dict[str, Any]:
@@ -111,6 +110,8 @@ def _searched(
     stop: Stop,
     after_trial: Callable[[list[Row]], None],
 ) -> list[Row]:
+    from optuna.trial import TrialState
+
     settings = folder.settings
     study = open_study(folder.database, sampler, settings.objective, create=True)
     try:
@@ -123,6 +124,11 @@ def _searched(
             if any(prepared.pools):
                 folder = folder.with_record(device=device_record(prepared))
         tell = getattr(progress, "doing", lambda worker, what: None)
+        done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if len(done) >= settings.trials:
+            progress.note(
+                f"{len(done)} trials are complete, and --trials is {settings.trials}: none is left to do"
+            )
         with workers_of(settings, tell) as workers, _heart(folder, study) as heartbeat:
             work = _search(folder, prepared, study, workers, heartbeat, progress, after_trial)
             rows = work.run(stop)
@@ -197,7 +203,7 @@ def _search(
     def idle() -> None:
         """Wait until nothing that runs here takes the cores."""
         if not on_gpus(settings):
-            wait(work.flights)
+            work.wait_for_all()
 
     evaluate = Evaluator(
         deploy=prepared.deploy,
@@ -310,7 +316,8 @@ def _confirm(work: Search, prepared: Prepared, rows: list[Row], stop: Stop) -> l
         return None
 
     confirmation = Confirmation(prepared.measure_at_length, train, settings.seed, settings.confirm)
-    work.progress.note("measuring the front again, three invocations each, and the proxy's noise")
+    noise = ", and the proxy's noise" if settings.confirm else ""
+    work.progress.note(f"measuring the front again, three invocations each{noise}")
     confirmation.train_again(work, rows, stop)
     rows = confirmation.measure_front(work, stop)
     work.folder.write(rows, work.found)

@@ -7,7 +7,7 @@ import io
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -98,6 +98,23 @@ class RunFolder:
                 candidate = replace(candidate, warning=warning)
             candidate.save(self.path / "best.json")
 
+    def remove_unbegun(self) -> None:
+        """Take a folder away again in which no trial has ended, so that the corrected command may have it."""
+        if (self.path / "trials.csv").exists():
+            return
+        for name in (
+            "run.json",
+            "search.log",
+            "report.html",
+            "study.db",
+            "study.db-wal",
+            "study.db-shm",
+            ".lock",
+        ):
+            (self.path / name).unlink(missing_ok=True)
+        with suppress(OSError):  # something else is in it
+            self.path.rmdir()
+
     def locked(self) -> AbstractContextManager[None]:
         """Hold the folder; raises InputError where another search holds it."""
         return held(self.path, "search")
@@ -108,8 +125,17 @@ def check_free(path: Path) -> None:
     folders.check_free(path, "run.json", "--resume")
 
 
-def create(path: Path, settings: SearchSettings, space: str, device: Mapping[str, Any]) -> RunFolder:
-    """Make the folder and its run.json; `space` is the YAML of the space, kept so that a resume has it."""
+def create(
+    path: Path,
+    settings: SearchSettings,
+    space: str,
+    device: Mapping[str, Any],
+    afterwards: Mapping[str, Any] | None = None,
+) -> RunFolder:
+    """Make the folder and its run.json; `space` is the YAML of the space, kept so that a resume has it.
+
+    `afterwards` is what follows the search, as the user asked for it.
+    """
     check_free(path)
     record = {
         "format": FORMAT,
@@ -117,6 +143,7 @@ def create(path: Path, settings: SearchSettings, space: str, device: Mapping[str
         "device": dict(device),
         "space_yaml": space,
         "versions": versions(),
+        **({"afterwards": dict(afterwards)} if afterwards else {}),
     }
     folder = RunFolder(path, record)
     with made_folders(path):
@@ -134,11 +161,18 @@ def open_run(path: Path) -> RunFolder:
     checks.format_number(where, record, FORMAT)
     for name in ("settings", "device", "versions"):
         checks.mapping(f"{where}: {name}", record.get(name))
+    checks.mapping(f"{where}: afterwards", record.get("afterwards", {}))
     device = checks.mapping(f"{where}: device", record["device"])
     checks.text(f"{where}: device's name", device.get("name"))
     checks.text(f"{where}: space_yaml", record.get("space_yaml"))
     folder = RunFolder(path, record)
-    _ = folder.settings  # refused here where they are wrong
+    others = checks.sequence(f"{where}: device's also", device.get("also", []))
+    if len(others) != len(folder.settings.also):  # the settings are refused here too where they are wrong
+        raise InputError(
+            f"{where} has {1 + len(others)} devices and {1 + len(folder.settings.also)} targets; expected as many"
+        )
+    for other in others:
+        checks.mapping(f"{where}: another device", other)
     return folder
 
 

@@ -272,23 +272,34 @@ class Search:
             done, _ = wait(self.flights, timeout=self._until_overdue(), return_when=FIRST_COMPLETED)
             if done or self.trial_timeout is None:
                 return done
-            for future, flight in self.flights.items():
-                late = flight.started is not None and time.monotonic() - flight.started > self.trial_timeout
-                if late and not flight.overdue:
-                    flight.overdue = True
-                    self.workers.kill(future)
+            self._end_overdue()
+
+    def wait_for_all(self) -> None:
+        """Until no training runs; one that takes too long is ended. What they came to is taken in later."""
+        while running := [future for future in list(self.flights) if not future.done()]:
+            wait(running, timeout=self._until_overdue(), return_when=FIRST_COMPLETED)
+            self._end_overdue()
+
+    def _end_overdue(self) -> None:
+        for future, flight in list(self.flights.items()):
+            if self.trial_timeout is None or flight.started is None or flight.overdue or future.done():
+                continue
+            if time.monotonic() - flight.started > self.trial_timeout:
+                flight.overdue = True
+                self.workers.kill(future)
 
     def _until_overdue(self) -> float | None:
         """Seconds until a training may be overdue. The time in a cluster's queue is none of a training's."""
         if self.trial_timeout is None:
             return None
         now = time.monotonic()
-        for future, flight in self.flights.items():
+        running = {future: flight for future, flight in list(self.flights.items()) if not future.done()}
+        for future, flight in running.items():
             if flight.started is None and future.running():
                 flight.started = now
         left = [
             WAITING_SECONDS if flight.started is None else flight.started + self.trial_timeout - now
-            for flight in self.flights.values()
+            for flight in running.values()
             if not flight.overdue
         ]
         return max(0.01, min(left)) if left else None
@@ -332,7 +343,9 @@ class Search:
         self.progress.trial(row, rows)
         self.after_trial(rows)
         # Another machine's failures are its own; where this one is healthy, the search goes on.
-        check_hopeless([row for row in rows if row.number in self._asked])
+        settings = self.folder.settings
+        mine = [row for row in rows if row.number in self._asked]
+        check_hopeless(mine, settings.targets, settings.max_latency_factor)
         return rows
 
     def _write(self, rows: list[Row]) -> None:

@@ -183,4 +183,12 @@ class SearchSettings:
                     f"--{option} is {value!r}, but the run was started with {before!r}; "
                     f"leave --{option} out, or start a new run"
                 )
-        return replace(self, **{name: value for name, value in given.items() if name in _FREE})
+        free = {name: value for name, value in given.items() if name in _FREE}
+        # One kind of workers takes the place of another, with all that belonged to it.
+        if free.get("ray") is not None:
+            free = {"measure_cores": 0, **free}
+        elif self.ray is None and free.get("gpus") is not None:
+            free = {"workers": 1, **free}
+        elif self.ray is None and "workers" in free:
+            free = {"gpus": None, "per_gpu": 1, **free}
+        return replace(self, **free)

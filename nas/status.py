@@ -23,8 +23,12 @@ def status_of(study: Study, settings: SearchSettings) -> dict[str, Any]:
     now = time.time()
     ended = [row.finished_at for row in rows if row.state == "COMPLETE" and row.finished_at]
     recent = [at for at in ended if now - at < RECENT_SECONDS]
+    begun = min((trial.datetime_start.timestamp() for trial in trials if trial.datetime_start), default=now)
+    window = max(1.0, min(RECENT_SECONDS, now - begun))
     working = Counter(
-        str(trial.user_attrs.get("worker", "unknown")) for trial in trials if trial.state.name == "RUNNING"
+        str(trial.user_attrs.get("worker", "the search itself"))
+        for trial in trials
+        if trial.state.name == "RUNNING"
     )
     best = best_of(rows, settings.targets)
     return {
@@ -33,7 +37,7 @@ def status_of(study: Study, settings: SearchSettings) -> dict[str, Any]:
         "wanted": settings.trials,
         "duplicates": sum(row.duplicate_of is not None for row in rows),
         "working": dict(working),
-        "trials_per_hour": len(recent) * 3600 / RECENT_SECONDS,
+        "trials_per_hour": len(recent) * 3600 / window,
         "best": None
         if best is None
         else {

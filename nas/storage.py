@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -89,12 +90,19 @@ def server_place(url: str, study: str) -> Place:
     try:
         parts = make_url(url)
     except (ArgumentError, ValueError):
-        raise InputError(f"--storage is {url!r}; {expected}") from None
+        shown = f"…@{url.rpartition('@')[2]}" if "@" in url else url  # what is before it may hold a password
+        raise InputError(f"--storage is {shown!r}; {expected}") from None
     if parts.get_backend_name() != "postgresql" or not parts.database:
         raise InputError(f"--storage is {parts.render_as_string()!r}; {expected}")
-    if parts.password:
-        os.environ["PGPASSWORD"] = str(parts.password)
-    plain = URL.create(_DRIVER, parts.username, None, parts.host, parts.port, parts.database, parts.query)
+    query = dict(parts.query)
+    password = query.pop("password", None) or parts.password
+    if password:
+        os.environ["PGPASSWORD"] = str(password)
+    if "sslpassword" in query:
+        raise InputError(
+            "--storage: a sslpassword has no place in an address that is written down; use a key without"
+        )
+    plain = URL.create(_DRIVER, parts.username, None, parts.host, parts.port, parts.database, query)
     return Place(plain.render_as_string(hide_password=False), study)
 
 
@@ -152,14 +160,32 @@ def _journal(path: Path) -> BaseStorage:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
+    _check_journal(path)
     try:
         return JournalStorage(JournalFileBackend(str(path)))
     except (ValueError, LookupError, TypeError) as error:
         raise InputError(f"{path} cannot be read as an Optuna journal: {first_line(error)}") from None
 
 
+def _check_journal(path: Path) -> None:
+    """An InputError for a file that is something else: a journal is written to, and its end mended."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        first = file.readline(1_000_000)
+    try:
+        known = not first.endswith(b"\n") or "op_code" in json.loads(first)
+    except (ValueError, TypeError):
+        known = False
+    if first and not (known and first.startswith(b'{"op_code"')):
+        raise InputError(
+            f"{path} cannot be read as an Optuna journal: it is another kind of file; give a new one"
+        )
+
+
 def _mend(path: Path) -> None:
     if path.exists():
+        _check_journal(path)
         with path.open("r+b") as file:
             content = file.read()
             file.truncate(content.rfind(b"\n") + 1)

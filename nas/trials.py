@@ -218,9 +218,9 @@ def _as_good(one: Row, other: Row) -> bool:
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
-    """The evaluated rows, the highest reward first; of equals the earlier."""
+    """The evaluated rows, the highest reward first; of equals the faster, then the earlier."""
     evaluated = [row for row in rows if row.evaluated and row.reward is not None]
-    return sorted(evaluated, key=lambda row: (-(row.reward or 0.0), row.number))
+    return sorted(evaluated, key=lambda row: (-(row.reward or 0.0), row.latency_ms or 0.0, row.number))
 
 
 def best_of(rows: Iterable[Row], targets: Targets) -> tuple[Row, bool] | None:

@@ -82,7 +82,7 @@ def choose(name: str, meant: str, there: Sequence[Attached]) -> Attached:
             raise InputError(_unauthorised(name, blocked[0], listed))
         raise InputError(
             f"device {name!r} matches no attached phone (attached: {listed}); attach it with USB debugging "
-            "on, give its serial or host:port, or use --device cpu"
+            "on, give its serial or host:port, or use --device cpu" + (" or cuda" if low == "gpu" else "")
         )
     if len(found) > 1:
         raise InputError(

@@ -87,7 +87,7 @@ def measure(
     from latency.registry import AUTO, automatic, resolve
     from latency.settings import Settings
 
-    found = [model(text, resolution, width) for text in models]
+    found = _told_apart([model(text, resolution, width) for text in models], models)
     counts, batches = whole_numbers("--threads", threads, 1024), whole_numbers("--batch", batch, 65_536)
     other = "--profile" if profile else "--compare" if compare else None
     if other:
@@ -114,7 +114,8 @@ def measure(
         for count in counts:
             for images in batches:
                 settings = Settings(count, blocks, reference=not no_reference, batch=images)
-                results.append(_measured(one, where, settings, fresh, retry_invalid))
+                here = resolve("cpu:litert") if device == "cpu" and one.formats == ("tflite",) else where
+                results.append(_measured(one, here, settings, fresh, retry_invalid))
     show(results, as_json, fps)
 
 
@@ -222,6 +223,18 @@ def model(text: str, resolution: int | None = None, width: float = 1.0) -> Model
     if resolution is not None:
         arch = arch.for_input(resolution)
     return Model(arch.name or arch.id, architecture=arch)
+
+
+def _told_apart(found: list[Model], given: list[str]) -> list[Model]:
+    """The models, those of the same name called as the user called them."""
+    from collections import Counter
+    from dataclasses import replace
+
+    names = Counter(one.name for one in found)
+    return [
+        replace(one, name=text) if names[one.name] > 1 else one
+        for one, text in zip(found, given, strict=True)
+    ]
 
 
 def show(results: list[Measurement], as_json: bool, fps: bool = False) -> None:

@@ -68,8 +68,10 @@ def _checked(out: Path) -> Path:
 
     path = expanded("--out", out)
     check_folder("--out", path.absolute().parent)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--out {path} is no page; expected a file name that ends in .html")
     if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"--out {path} cannot be written; expected a new file in a folder that exists")
+        raise InputError(f"--out {path} cannot be written; expected a file in a folder that exists")
     return path
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -19,7 +19,7 @@ from nas.commands.search_options import comparable, targets, without_password
 from nas.commands.search_status import say_status
 
 if TYPE_CHECKING:
-    from nas.commands.full_training import FullTraining
+    from nas.commands.afterwards import Afterwards
     from nas.prepared import Prepared
     from nas.run_folder import RunFolder
     from nas.trials import Row
@@ -39,11 +39,12 @@ class _Showing:
     as_json: bool
     quiet: bool
     plain: bool
-    baselines: str
-    full: FullTraining
+    after: Afterwards
+    noted: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
-        """Something to know before the search begins."""
+        """Something to know before the search begins; its log begins with it."""
+        self.noted.append(text)
         if not self.quiet:
             print(text, file=self.stream, flush=True)
 
@@ -190,12 +191,10 @@ def search(
     plain: Annotated[bool, typer.Option("--plain", help="Print lines, not a live panel.")] = False,
 ) -> int:
     """Search for networks that are as accurate as possible within a latency target."""
-    from candidates import checks
     from candidates.errors import InputError
     from candidates.files import expanded
     from nas import cpu
-    from nas.baselines import WAYS
-    from nas.commands.full_training import FullTraining
+    from nas.commands.afterwards import AFTERWARDS, Afterwards
 
     given = {
         name: value
@@ -214,18 +213,19 @@ def search(
     if resume is not None and out is not None:
         raise InputError("--out and --resume exclude each other; a resumed run stays in its folder")
     cpu.prepare()
-    checks.one_of("--baselines", baselines, WAYS)
-    full = FullTraining(train_best, train_recipe, train_epochs)
-    full.check()
-    show = _Showing(sys.stderr if as_json else sys.stdout, as_json, quiet, plain, baselines, full)
+    after = Afterwards(baselines, train_best, train_recipe, train_epochs)
+    after.check()
+    show = _Showing(sys.stderr if as_json else sys.stdout, as_json, quiet, plain, after)
     if resume is not None:
-        return _go_on(resume, given, show)
+        again = {name: getattr(after, name) for name in AFTERWARDS if was_given(context, name)}
+        return _go_on(resume, given, again, show)
     defaults = {name: value for name, value in context.params.items() if name not in _NOT_SETTINGS}
     out = out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
     return _start({**defaults, **given}, expanded("--out", out), show)
 
 
 def _start(values: dict[str, Any], out: Path, show: _Showing) -> int:
+    from candidates.errors import InputError
     from nas.prepared import levelled, prepare, target_notes
     from nas.run import check_out, new_run
     from nas.settings import SearchSettings
@@ -238,24 +238,32 @@ def _start(values: dict[str, Any], out: Path, show: _Showing) -> int:
     prepared = levelled(prepared, {})
     for note in target_notes(prepared):
         show.note(note)
-    folder = new_run(prepared, out)
-    with folder.locked():
-        return _search(folder, prepared, show)
+    folder = new_run(prepared, out, asdict(show.after))
+    try:
+        with folder.locked():
+            return _search(folder, prepared, show)
+    except InputError:  # refused by the study that it was to join, or by what it was to start from
+        folder.remove_unbegun()
+        raise
 
 
-def _go_on(path: Path, given: Mapping[str, Any], show: _Showing) -> int:
+def _go_on(path: Path, given: Mapping[str, Any], again: Mapping[str, Any], show: _Showing) -> int:
+    """Resume with `given` settings and what else is to follow this time, `again`; the rest is as it was."""
+    from nas.commands.afterwards import Afterwards
     from nas.prepared import check_devices, levelled, prepare
     from nas.run import device_record
     from nas.run_folder import open_run
 
     folder = open_run(path)
     settings = folder.settings.resumed(comparable(given))
+    show = replace(show, after=Afterwards.of({**folder.record.get("afterwards", {}), **again}))
+    show.noted.append(f"going on with this search, to {settings.trials} trials")
     with folder.locked():
         prepared = prepare(settings, folder.record["space_yaml"])
         check_devices(prepared, folder)
         prepared = levelled(prepared, folder.record["device"])
         devices = {"device": device_record(prepared)} if any(prepared.pools) else {}
-        folder = folder.with_record(settings=settings.to_dict(), **devices)
+        folder = folder.with_record(settings=settings.to_dict(), afterwards=asdict(show.after), **devices)
         return _search(folder, prepared, show)
 
 
@@ -275,7 +283,7 @@ def _data_notes(prepared: Prepared) -> list[str]:
 def _search(folder: RunFolder, prepared: Prepared, show: _Showing) -> int:
     """Search in a folder that the caller has locked; return the exit status."""
     from nas.baselines import compare_with_known, wanted_way
-    from nas.progress import LOG, progress_on
+    from nas.progress import LOG, log_lines, progress_on
     from nas.report import Rewriter, write_report
     from nas.run import search as run_search
     from nas.stopping import Stop
@@ -292,13 +300,14 @@ def _search(folder: RunFolder, prepared: Prepared, show: _Showing) -> int:
     with _disk_errors(folder):
         log = folder.path / LOG
         with progress_on(show.stream, settings, log, plain=show.plain, quiet=show.quiet) as progress:
+            log_lines(log, show.noted)
             stop = Stop(progress.note)
             try:
                 with stop.listening():
                     rows = run_search(folder, prepared, progress, stop, after_trial)
                     best = best_of(rows, settings.targets)
                     if best is not None and not stop.asked:
-                        way = wanted_way(show.baselines, settings.trials)
+                        way = wanted_way(show.after.baselines, settings.trials)
                         compare_with_known(folder, prepared, best[0].arch(), way, progress.note)
             except KeyboardInterrupt:
                 interrupted = True
@@ -311,11 +320,10 @@ def _search(folder: RunFolder, prepared: Prepared, show: _Showing) -> int:
         return 130
     _say_result(folder, rows, show)
     trained = None
-    if show.full.count:
-        trained = show.full.run(folder, prepared, rows, show.stream)
+    if show.after.train_best:
+        trained = show.after.full_training().run(folder, prepared, rows, show.stream)
         if trained is None:
-            again = f"nas-search --resume {folder.path} --train-best {show.full.count}"
-            print(f"interrupted; go on with: {again}", file=show.stream)
+            print(f"interrupted; go on with: nas-search --resume {folder.path}", file=show.stream)
             return 130
     if show.as_json:
         best = json.loads((folder.path / "best.json").read_text(encoding="utf-8"))
@@ -341,8 +349,9 @@ def _disk_errors(folder: RunFolder) -> Iterator[None]:
 
 
 def _say_result(folder: RunFolder, rows: list[Row], show: _Showing) -> None:
-    from nas.progress import percent, times
+    from nas.progress import LOG, log_lines, percent, times
     from nas.trials import best_of
+    from nas.words import figures
 
     settings = folder.settings
     study = "study.db, " if settings.storage is None else ""
@@ -357,12 +366,13 @@ def _say_result(folder: RunFolder, rows: list[Row], show: _Showing) -> None:
         f"{times(row)} on {' and '.join(settings.devices)}",
         "front (accuracy, latency, M multiply-adds):",
         *(
-            f"  {r.id}  {percent(r.accuracy):>8}  {times(r):>8}  {(r.multiply_adds or 0) / 1e6:>6.0f}"
+            f"  {r.id}  {percent(r.accuracy):>8}  {times(r):>8}  {figures((r.multiply_adds or 0) / 1e6):>6}"
             for r in front
         ),
         f"in {folder.path}: report.html, best.json, candidates/, trials.csv, {study}search.log",
         f"next: nas-export {folder.path} --format onnx,torch --out mynet",
     ]
+    log_lines(folder.path / LOG, [line for line in lines if line])
     print("\n".join(lines), file=show.stream, flush=True)
 
 

@@ -106,8 +106,9 @@ def predict(given: list[str], as_json: bool) -> int:
         print()
     bad = sum("error" in item for item in found)
     if bad == len(found):
-        raise RunError(f"none of the {bad} images can be read")
-    return 0
+        raise RunError("no image can be read" if bad > 1 else "the image cannot be read")
+    named = {str(expanded("image", text)) for text in given[1:]}  # of a folder's images some may be bad
+    return 1 if any("error" in item and str(item["path"]) in named for item in found) else 0
 
 
 def compare(given: list[str], out: Path | None, as_json: bool) -> int:

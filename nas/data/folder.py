@@ -101,6 +101,11 @@ def load_folder(path: Path, splits: Sequence[str] = SEARCHED) -> FolderSource:
         if split in folders:
             files[split], labels[split] = _list(folders[split], class_names)
     if not files[TRAIN]:
+        if any(file.suffix.lower() in EXTENSIONS for file in path.iterdir()):
+            raise InputError(
+                f"{path} has images in it, and no folders of classes; give the folder above it, whose folders are "
+                "the classes"
+            )
         raise InputError(
             f"{path} holds no images: looked for {path}/train/<class>/* and {path}/<class>/* "
             f"with {', '.join(sorted(EXTENSIONS))}"

@@ -67,6 +67,12 @@ def make(
     """
     checks.one_of("the sampler", name, names())
     checks.integer("the seed", seed, minimum=0)
+    from nas.samplers.limits import LimitedView
+
+    if name == "random" and isinstance(space, LimitedView):
+        from nas.samplers.uniform import UniformSampler
+
+        return UniformSampler(space, seed=seed)
     if name in _OPTUNA:
         from nas.samplers.seeding import PerTrial
 

@@ -14,6 +14,7 @@ from candidates.errors import InputError
 from nas.samplers.encoding import Encoding, Prior
 from nas.samplers.history import history_of
 from nas.samplers.model import Fitter
+from nas.samplers.thinning import thinned
 from nas.samplers.view import View
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def from_study(study: Study, view: View) -> Prior:
     The first points are taken where that is high.
     Trials whose points are not of this space are left out; an InputError where fewer than 5 are left.
     """
-    evaluated = history_of(study.get_trials(deepcopy=False), study.directions, view).evaluated
+    history = history_of(study.get_trials(deepcopy=False), study.directions, view)
+    evaluated = thinned(history).evaluated
     if len(evaluated) < _FEWEST:
         raise InputError(
             f"the earlier run has {len(evaluated)} trained candidates of this space; expected at least {_FEWEST}"

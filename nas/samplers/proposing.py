@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,13 @@ class ProposingSampler(BaseSampler, ABC):
         self._seed = checks.integer("the seed", seed, minimum=0)
         self._ahead = Ahead((), [], 0)
         self._remembered: tuple[View | None, Memory] = None, {}
+        self._one_at_a_time = Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_one_at_a_time"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _one_at_a_time=Lock())
 
     @abstractmethod
     def propose(self, view: View, history: History, rng: np.random.Generator) -> Point:
@@ -72,14 +80,15 @@ class ProposingSampler(BaseSampler, ABC):
         fixed = trial.system_attrs.get("fixed_params", {})
         if all(name in fixed for name in search_space):
             return {}
-        what, ahead = (study.study_name, *search_space), self._ahead
-        if fixed or not ahead.points or ahead.what != what or trial.number > ahead.until:
-            self._ahead = ahead = Ahead(what, *self._propose(study, trial, search_space))
-        point = ahead.points.pop(0)
-        proposed = {**{name: point[name] for name in search_space}, **fixed}
-        # The trial's parameters are stored as it asks for them; others that ask meanwhile see this instead.
-        study._storage.set_trial_system_attr(trial._trial_id, PROPOSED, proposed)
-        return proposed
+        with self._one_at_a_time:  # of a study's threads: each sees what those before it were given
+            what, ahead = (study.study_name, *search_space), self._ahead
+            if fixed or not ahead.points or ahead.what != what or trial.number > ahead.until:
+                self._ahead = ahead = Ahead(what, *self._propose(study, trial, search_space))
+            point = ahead.points.pop(0)
+            proposed = {**{name: point[name] for name in search_space}, **fixed}
+            # The trial's parameters are stored as it asks for them; others that ask meanwhile see this instead.
+            study._storage.set_trial_system_attr(trial._trial_id, PROPOSED, proposed)
+            return proposed
 
     def _propose(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

@@ -89,4 +89,8 @@ def plot_path(out: Path | None) -> Path:
     """Where the plot goes: the .svg file that is given, or one in the folder that is given; a .png goes beside it."""
     if out is None:
         return Path("comparison.svg")
-    return out if out.suffix == ".svg" else out / "comparison.svg"
+    if out.suffix.lower() in (".svg", ".png"):
+        return out.with_suffix(".svg")
+    if out.suffix and not out.is_dir():
+        raise InputError(f"--out {out}: expected a folder, or a file name that ends in .svg or .png")
+    return out / "comparison.svg"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -251,8 +251,11 @@ def _sync(training: Training, last: bool) -> AbstractContextManager[Any]:
 def _set_rates(training: Training, updates_each: int) -> None:
     here = training.position
     done = here.epoch + here.updates / updates_each
-    lr = schedules.learning_rate(training.recipe, done, training.plateau.factor)
-    set_rates(training.optimizer, lr, schedules.weight_decay(training.recipe, done))
+    recipe = training.recipe
+    if recipe.warmup_epochs * updates_each <= 1:  # its only update would be one at a rate of 0
+        recipe = replace(recipe, warmup_epochs=0.0)
+    lr = schedules.learning_rate(recipe, done, training.plateau.factor)
+    set_rates(training.optimizer, lr, schedules.weight_decay(recipe, done))
 
 
 def _check(training: Training, pending: list[Tensor]) -> None:

@@ -157,7 +157,7 @@ def test_json_and_files_give_back_an_equal_architecture(name: str, tmp_path) -> 
     ("change", "words"),
     [
         ({"format": 2}, "newer version"),
-        ({"format": None}, "format None"),
+        ({"format": None}, "has no format; expected format: 1"),
         ({"blocks": []}, "at least one block"),
         ({"blocks": "r1"}, "expected a list"),
         ({"blocks": [3]}, "expected text"),

@@ -155,7 +155,7 @@ def test_auto_says_what_it_took(run, files):
         (("a.onnx", "--device", "cpu:tpu"), "device 'cpu:tpu' is unknown"),
         (("a.onnx", "--device", "pixel"), "attached: none"),
         (("a.onnx", "--device", "cpu:litert"), "a.onnx is not a .tflite file"),
-        (("c.tflite",), "c.tflite is not a .onnx file"),
+        (("c.tflite", "a.onnx", "--compare"), "c.tflite is not a .onnx file, which this device runs"),
         (("a.onnx", "--compare"), "expected at least two"),
         (("a.onnx", "--chart", "x.png", "--profile"), ".svg"),
         (("c.tflite", "--profile"), "only ONNX Runtime can be profiled"),

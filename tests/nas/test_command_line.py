@@ -99,7 +99,14 @@ def test_wrong_uses_are_refused_in_one_line(
     for arguments, words in [
         ([str(finished), "--out", "x.html"], "--out is for a page about several runs"),
         ([str(finished)] * 7, "7 runs were given; expected 2 to 6"),
-        ([str(finished), str(finished), "--out", str(tmp_path / "none" / "x.html")], "expected a new file"),
+        (
+            [str(finished), str(finished), "--out", str(tmp_path / "none" / "x.html")],
+            "expected a file in a folder",
+        ),
+        (
+            [str(finished), str(finished), "--out", str(tmp_path / "notes.py")],
+            "expected a file name that ends in .html",
+        ),
         ([str(finished), str(tmp_path)], "not a run folder"),
     ]:
         assert run("report", *arguments) == 2

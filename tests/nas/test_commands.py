@@ -115,6 +115,16 @@ def test_the_best_is_exported_and_the_export_exports_again(
     assert first == second
 
 
+def test_what_a_search_cannot_start_from_leaves_no_folder(
+    quick: list[str], finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    out = tmp_path / "warm"
+    refused = run("search", *quick, "--trials", "2", "--warm-start", str(finished[0]), "--out", str(out))
+    assert refused.returncode == 2
+    assert "the earlier run has 3 trained candidates of this space; expected at least 5" in refused.stderr
+    assert not out.exists()
+
+
 def test_the_report_is_written_again(finished: tuple[Path, str]) -> None:
     out, _ = finished
     (out / "report.html").unlink()
@@ -160,12 +170,18 @@ def test_workers_and_cores_set_aside_make_the_same_kind_of_run(quick: list[str],
     assert found.returncode == 0, found.stderr
     table = (out / "trials.csv").read_text()
     assert table.count("COMPLETE") == 3
+    log = (out / "search.log").read_text()
+    for said in ("1157 held out to validate", "points in 8 choices", "trial   0", "best within 1 ms"):
+        assert said in log
+    # What follows a search is kept for a resume too: no baselines here, as at the start.
+    assert json.loads((out / "run.json").read_text())["afterwards"]["baselines"] == "none"
     # A resume may have other workers: here one, with a core for measuring where there are two.
     cores = ["--measure-cores", "1"] if len(os.sched_getaffinity(0)) > 1 else []
     again = run("search", "--resume", str(out), "--trials", "4", "--workers", "1", *cores)
     assert again.returncode == 0, again.stderr
     assert (out / "trials.csv").read_text().count("COMPLETE") == 4
     assert (out / "trials.csv").read_text().startswith(table.partition("\n")[0])
+    assert not (out / "baselines.json").exists()
 
 
 def test_two_runtimes_have_a_target_each(quick: list[str], tmp_path: Path) -> None:

@@ -74,9 +74,25 @@ def test_one_search_at_a_time_works_on_a_journal(tmp_path: Path) -> None:
 
 def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello\nworld\n")
-    with pytest.raises(InputError, match="text cannot be read as an Optuna journal: JSONDecodeError"):
+    with pytest.raises(
+        InputError, match="text cannot be read as an Optuna journal: it is another kind of file"
+    ):
         open_study(place_at(f"journal:{tmp_path / 'text'}", "search"), None, "soft", create=True)
     with pytest.raises(InputError, match="expected journal:FILE in a folder that exists"):
         place_at(f"journal:{tmp_path / 'none' / 'journal'}", "search")
     with pytest.raises(InputError, match="expected journal:FILE in a folder that exists"):
         place_at(f"journal:{tmp_path}", "search")
+
+
+def test_a_file_that_is_no_journal_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "coco.json"
+    path.write_text('{"precious": [1, 2, 3]}')  # one line without an end, as a torn journal has
+    with (
+        pytest.raises(InputError, match="another kind of file"),
+        alone_with(place_at(f"journal:{path}", "s")),
+    ):
+        pass
+    assert path.read_text() == '{"precious": [1, 2, 3]}'
+    path.write_text('{"op_code":0,"worker_id":"a","study')  # killed while it wrote its first line
+    with alone_with(place_at(f"journal:{path}", "s")):
+        assert path.read_text() == ""

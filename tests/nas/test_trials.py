@@ -57,3 +57,16 @@ def test_the_best_is_the_highest_reward_within_else_the_nearest() -> None:
     assert best_of(rows, within(10.0)) == (rows[1], True)
     assert best_of(rows, within(1.0)) == (rows[2], False)
     assert best_of([], within(1.0)) is None
+
+
+def test_of_equal_rewards_the_faster_is_the_better() -> None:
+    """With a hard target all that is within it is rewarded alike."""
+    slow, fast = (
+        Row(
+            number=number, state="COMPLETE", id=name, accuracy=0.95, loss=1.0, latency_ms=ms, reward=0.95,
+            measurement={"latency_ms": ms},
+        )
+        for number, (name, ms) in enumerate([("slow", 9.0), ("fast", 3.0)])
+    )  # fmt: skip
+    assert ranked([slow, fast])[0] is fast
+    assert best_of([slow, fast], Targets((10.0,), 0.0, -1.0)) == (fast, True)

@@ -191,6 +191,23 @@ def test_a_training_that_hangs_is_ended(lab: Lab, pair: Seats, tmp_path: Path) -
     assert sum(row.state == "COMPLETE" for row in rows) == 2
 
 
+def test_a_training_that_hangs_is_ended_while_a_measurement_waits_for_the_cores(
+    lab: Lab, pair: Seats, tmp_path: Path
+) -> None:
+    training = Training(tmp_path, dies="hangs")
+    work = with_workers(lab, training, pair, trials=2, retries=0, trial_timeout=8.0, sampler="random", seed=1)
+    plain = work.evaluate.measure
+
+    def measure(arch: Architecture) -> Any:
+        work.wait_for_all()
+        return plain(arch)
+
+    work.evaluate = replace(work.evaluate, measure=measure)
+    rows = work.run(Stop(print))
+    assert any(row.state == "FAIL" for row in rows)
+    assert sum(row.state == "COMPLETE" for row in rows) == 2
+
+
 def test_the_same_network_in_flight_is_trained_once(lab: Lab, pair: Seats, tmp_path: Path) -> None:
     training = Training(tmp_path, seconds=1.0)
     work = with_workers(lab, training, pair, trials=2)

@@ -1,5 +1,7 @@
 """What every sampler keeps to."""
 
+import pickle
+
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -110,3 +112,19 @@ def test_an_enqueued_point_is_taken_as_it_is(name, small, run):
     study.enqueue_trial(wanted)
     trial = study.ask()
     assert small.suggest(trial) == wanted
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_study_that_asks_from_several_threads_gets_no_network_twice(name, small, new_study):
+    study, found = new_study(samplers.make(name, small, seed=0), 1), []
+
+    def objective(trial):
+        arch = small.decode(small.suggest(trial))
+        found.append(arch.id)
+        return arch.parameters() / 1e6
+
+    study.optimize(objective, n_trials=24, n_jobs=4)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 24
+    assert len(set(found)) == 24
+    again = pickle.loads(pickle.dumps(study.sampler))  # noqa: S301 - our own bytes
+    assert type(again) is type(study.sampler)

@@ -33,7 +33,7 @@ def test_a_limit_that_makes_no_sense_is_refused_by_its_option():
         Limits(size_mb=-1)
 
 
-@pytest.mark.parametrize("name", ["surrogate", "evolution"])
+@pytest.mark.parametrize("name", ["surrogate", "evolution", "random"])
 def test_a_search_stays_within_the_limits(name, small, evaluate, new_study):
     rng = random.Random(0)
     middle = sorted(small.decode(small.sample(rng)).multiply_adds() for _ in range(50))[25]

@@ -97,7 +97,7 @@ def test_train_export_evaluate_predict_and_compare(run: Run, photos: Path, tmp_p
     answers = []
     for model in ("t", "dist/model.onnx"):
         told = run(model, "--predict", photos / "test", "broken.jpg", "--json")
-        assert told.code == 0, told.err
+        assert told.code == 1, told.err  # the others are classified all the same
         assert told.err.startswith("nas-train: broken.jpg cannot be read: ")
         answers.append(json.loads(told.out))
     assert [item.get("class") for item in answers[0]] == [item.get("class") for item in answers[1]]
