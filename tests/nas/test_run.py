@@ -101,7 +101,7 @@ def test_measuring_waits_for_what_trains_on_the_cores_alone(
 
     monkeypatch.setattr(run, "on_gpus", lambda settings: gpus)
     waited: list[Any] = []
-    monkeypatch.setattr(run.Search, "wait_for_all", waited.append)
+    monkeypatch.setattr(run.Search, "wait_for_all", lambda search: waited.append(search))
     work, _ = work_of(lab)
     parts: Any = SimpleNamespace(
         settings=work.folder.settings, deploy=work.evaluate.deploy, space=work.space, devices=(), predictors=(),
