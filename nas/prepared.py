@@ -236,8 +236,18 @@ def limited_view(prepared: Prepared) -> View:
     if limits == Limits():
         return view
     known: dict[Hashable, bool] = {}
+    besides: dict[
+        int, int
+    ] = {}  # parameters of stem, head and classifier, by the channels that leave the blocks
 
     def allowed(point: Point) -> bool:
+        count, channels = view.parameters(point)
+        if channels not in besides:
+            besides[channels] = prepared.deploy(prepared.space.decode(point)).parameters() - count
+        if not limits.allows_parameters(count + besides[channels]):
+            return False
+        if limits.multiply_adds is None and limits.memory_mb is None:
+            return True
         key = view.identity(point)
         if key not in known:
             known[key] = not limits.broken(prepared.deploy(prepared.space.decode(point)))

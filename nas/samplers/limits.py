@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -55,6 +56,11 @@ class Limits:
             if (limit := getattr(self, name)) is not None and value > limit
         )
 
+    def allows_parameters(self, count: int) -> bool:
+        """Whether that many are within the limits on parameters and size; there may be others."""
+        most = math.inf if self.parameters is None else self.parameters
+        return count <= most and (self.size_mb is None or BYTES * count / 1e6 <= self.size_mb)
+
 
 @dataclass(frozen=True)
 class LimitedView:
@@ -62,6 +68,7 @@ class LimitedView:
 
     view: View
     allowed: Callable[[Point], bool]
+    _walked: list[tuple[Random, Point]] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def choices(self) -> tuple[Choice, ...]:
@@ -70,19 +77,23 @@ class LimitedView:
     def sample(self, rng: Random) -> Point:
         """A point within the limits, uniform over them where they leave a few in a hundred points.
 
-        Tighter ones are met by a random walk within them, from one such point. An InputError where draws find
-        none.
+        Tighter ones are met by a random walk within them, from one such point; for the next point of the same
+        `rng` it goes on. An InputError where draws find none.
         """
-        for _ in range(_DIRECT):
-            point = self.view.sample(rng)
-            if self.allowed(point):
-                return point
-        point = self._somewhere
-        for _ in range(_WALK * len(self.choices)):
+        if self._walked and self._walked[0][0] is rng:
+            point, sweeps = self._walked[0][1], 1
+        else:
+            for _ in range(_DIRECT):
+                point = self.view.sample(rng)
+                if self.allowed(point):
+                    return point
+            point, sweeps = self._somewhere, _WALK
+        for _ in range(sweeps * len(self.choices)):
             near = list(self.view.neighbours(point))
             step = near[int(rng.random() * len(near))]
             if self.allowed(step):
                 point = step
+        self._walked[:] = [(rng, point)]
         return point
 
     @cached_property

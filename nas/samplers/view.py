@@ -99,6 +99,11 @@ class FactorizedView:
             math.log(sum(block.parameters for block in blocks)),
         )
 
+    def parameters(self, point: Point) -> tuple[int, int]:
+        """The parameters of the blocks together, and the channels that leave the last: all that the head depends on."""
+        blocks = self._blocks(point)
+        return sum(block.parameters for block in blocks), blocks[-1].out_channels
+
     @cached_property
     def _names(self) -> tuple[str, ...]:
         return tuple(choice.name for choice in self.choices)

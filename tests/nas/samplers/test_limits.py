@@ -1,13 +1,16 @@
 """Limits that are checked without training."""
 
 import random
+from types import SimpleNamespace
 
 import pytest
 
 from candidates.errors import InputError
 from nas import samplers
+from nas.prepared import limited_view
 from nas.samplers.limits import LimitedView, Limits
 from nas.samplers.view import view_of
+from nas.settings import SearchSettings
 from search_space import load_space
 
 
@@ -69,6 +72,27 @@ def test_tight_limits_are_met_by_a_walk():
     assert all(space.decode(point).multiply_adds() <= limit for point in points)
     assert len({view.identity(point) for point in points}) == 4
     assert points[0] == view.sample(random.Random(0))
+    rng = random.Random(0)  # one walk gives as many points as are asked for
+    more = [view.sample(rng) for _ in range(60)]
+    assert more[0] == points[0]
+    assert all(space.decode(point).multiply_adds() <= limit for point in more)
+    assert len({view.identity(point) for point in more}) > 50
+
+
+@pytest.mark.parametrize(("resolution", "channels", "classes"), [(224, 3, 1000), (32, 1, 10)])
+def test_limits_on_parameters_are_those_of_the_deployed_network(resolution, channels, classes):
+    space, rng = load_space("mnasnet"), random.Random(0)
+
+    def deploy(arch):
+        return arch.for_input(resolution, channels, classes)
+
+    points = [space.sample(rng) for _ in range(60)]
+    counts = [deploy(space.decode(point)).parameters() for point in points]
+    middle = sorted(counts)[30]
+    for limits in ({"max_parameters": middle}, {"max_size_mb": 4 * middle / 1e6}):
+        settings = SearchSettings(target_ms=1.0, **limits)
+        view = limited_view(SimpleNamespace(space=space, deploy=deploy, settings=settings))
+        assert [view.allowed(point) for point in points] == [count <= middle for count in counts]
 
 
 def test_limits_that_nothing_keeps_are_an_error(small):
