@@ -116,7 +116,10 @@ def prepare(settings: SearchSettings, space_yaml: str | None = None) -> Prepared
     settings = replace(settings, device=name)
     if settings.warm_start not in (None, ZERO_COST):
         settings = replace(settings, warm_start=absolute(str(settings.warm_start)))
-        open_run(Path(str(settings.warm_start)))
+        try:
+            open_run(Path(str(settings.warm_start)))
+        except InputError as error:
+            raise InputError(f"--warm-start, which a resume needs too: {error}") from None
     predictors = tuple(predictor_for(device, settings.threads, settings.latency) for device in devices)
     for device, predictor in zip(devices, predictors, strict=True):
         if predictor is not None:

@@ -97,7 +97,9 @@ def parse_targets(texts: Sequence[str]) -> dict[str, float]:
     for text in texts:
         name, equals, value = text.rpartition("=")
         if not equals or not name:
-            raise InputError(f"--target is {text!r}; expected DEVICE=MILLISECONDS, for example pixel=78")
+            raise InputError(
+                f"--target is {text!r}; expected DEVICE=MILLISECONDS, for example pixel=78 (or --target-ms 78)"
+            )
         if name in found:
             raise InputError(f"--target names {name} twice; expected each device once")
         if name == "auto":

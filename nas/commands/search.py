@@ -268,13 +268,16 @@ def _go_on(path: Path, given: Mapping[str, Any], again: Mapping[str, Any], show:
 
 
 def _data_notes(prepared: Prepared) -> list[str]:
+    from nas.words import counted
+
     data = prepared.proxy.data
     notes = [
         f"{data.name}: {len(data.train)} images to train, {len(data.validation)} held out to validate, "
         f"{data.classes} classes, proxy at {data.size}×{data.size} on {prepared.proxy.placed.train[0].device}"
     ]
     if data.skipped:
-        notes.append(f"{len(data.skipped)} unreadable images left out, the first: {data.skipped[0]}")
+        left_out = counted(len(data.skipped), "unreadable image")
+        notes.append(f"{left_out} left out, the first: {data.skipped[0]}")
     size = prepared.space.size
     notes.append(f"space {prepared.space.name}: {size:.2g} points in {len(prepared.space.choices)} choices")
     return notes

@@ -206,7 +206,8 @@ def _say(folder: TrainingFolder, result: dict[str, Any], stream: TextIO, as_json
         else "no test split: the accuracy is that of the validation images",
         *(
             [
-                f"{result['unreadable_images']} unreadable images left out, the first: {result['unreadable'][0]}"
+                f"{counted(result['unreadable_images'], 'unreadable image')} left out, the first: "
+                f"{result['unreadable'][0]}"
             ]
             if result.get("unreadable_images")
             else []
