@@ -6,6 +6,7 @@ batch, and stands where the interrupted one stood.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,20 +18,23 @@ from nas.samplers.history import History, Observation
 from nas.samplers.limits import within_limits
 from nas.samplers.proposing import ProposingSampler
 from nas.samplers.view import View
-from search_space import Point
+from search_space import FactorizedSpace, Point
 
 if TYPE_CHECKING:
     from nas.samplers.controller import Controller
 
 BATCH = 10  # evaluated trials for an update
 BASELINE = 0.8  # share of the old baseline that an update keeps
+_KEPT = 8  # policies of before the last batches, to go back to
 _DRAWN = 32  # sequences drawn at once, of which the first that was not tried is proposed
 
 
 class PPOSampler(ProposingSampler):
     """An LSTM policy, updated by PPO with a baseline after every BATCH evaluated trials."""
 
-    _policy: _Policy | None = None
+    def __init__(self, space: FactorizedSpace | View | None = None, *, seed: int = 0) -> None:
+        super().__init__(space, seed=seed)
+        self._policies: list[_Policy] = []
 
     def propose(self, view: View, history: History, rng: np.random.Generator) -> Point:
         policy = self._policy_after(view, history.evaluated)
@@ -41,15 +45,22 @@ class PPOSampler(ProposingSampler):
         return mutated(view, history, points[0], rng)
 
     def _policy_after(self, view: View, evaluated: tuple[Observation, ...]) -> _Policy:
-        """The policy after all full batches: the one at hand where it has seen just a part of them."""
+        """The policy after all full batches, learned from the last one at hand that has seen a part of them.
+
+        Of several at once a trial with a low number may end late: then the last batches are others.
+        """
         full = evaluated[: len(evaluated) - len(evaluated) % BATCH]
-        policy = self._policy
-        if policy is None or policy.view != view or full[: len(policy.seen)] != policy.seen:
-            policy = _Policy(view, self._seed)
-        while len(policy.seen) < len(full):
+        known = self._policies
+        while known and (known[-1].view != view or full[: len(known[-1].seen)] != known[-1].seen):
+            known.pop()
+        if not known:
+            known.append(_Policy(view, self._seed))
+        while len(known[-1].seen) < len(full):
+            policy = deepcopy(known[-1])
             policy.learn(full[: len(policy.seen) + BATCH])
-        self._policy = policy
-        return policy
+            known.append(policy)
+        del known[:-_KEPT]
+        return known[-1]
 
 
 class _Policy:
