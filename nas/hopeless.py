@@ -25,9 +25,8 @@ def check_hopeless(rows: Sequence[Row], targets: Targets, factor: float) -> None
             f"the last {MOST_FAILURES} candidates failed; the last one because: {last[-1].failed_because}"
         )
     few = latest[-FEW:]
-    measured = [row for row in few if row.latency_ms is not None]
-    hopeless = len(few) == FEW and all(map(_is_too_slow, few)) and measured
-    if hopeless and min(targets.worst(row.latencies) for row in measured) > FAR * factor:
+    hopeless = len(few) == FEW and all(row.too_slow for row in few)
+    if hopeless and min(targets.worst(row.latencies) for row in few) > FAR * factor:
         raise _too_slow(few)
     if len(latest) < MOST_TOO_SLOW:
         return
@@ -36,13 +35,14 @@ def check_hopeless(rows: Sequence[Row], targets: Targets, factor: float) -> None
             f"the last {MOST_TOO_SLOW} candidates were over a limit: {latest[-1].over_limit}; loosen it, or use a "
             "sampler that keeps to limits (surrogate, evolution, ppo, random)"
         )
-    if all(_is_too_slow(row) or row.over_limit for row in latest):
+    if all(row.over_limit or _is_too_slow(row, targets, factor) for row in latest):
         raise _too_slow(latest)
 
 
-def _is_too_slow(row: Row) -> bool:
+def _is_too_slow(row: Row, targets: Targets, factor: float) -> bool:
     """In a space that is used up, networks that were too slow before are all that comes."""
-    return row.too_slow or (row.state == "PRUNED" and row.duplicate_of is not None)
+    again = row.state == "PRUNED" and row.duplicate_of is not None and row.latency_ms is not None
+    return row.too_slow or (again and targets.worst(row.latencies) > factor)
 
 
 def _too_slow(rows: Sequence[Row]) -> RunError:

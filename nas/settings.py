@@ -191,4 +191,9 @@ class SearchSettings:
             free = {"workers": 1, **free}
         elif self.ray is None and "workers" in free:
             free = {"gpus": None, "per_gpu": 1, **free}
+        found = {**{name: getattr(self, name) for name in ("workers", "gpus", "per_gpu")}, **free}
+        if found["gpus"] is None and "per_gpu" not in given:
+            free["per_gpu"] = 1
+        if found["gpus"] is not None and (free.get("ray") or self.ray) is None and "workers" not in given:
+            free["workers"] = 1
         return replace(self, **free)

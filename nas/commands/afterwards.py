@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from candidates.errors import InputError
+from candidates.files import expanded
+
 if TYPE_CHECKING:
     from nas.commands.full_training import FullTraining
 
@@ -31,8 +34,24 @@ class Afterwards:
         for name in ("baselines", "train_recipe"):
             checks.text(name.replace("_", "-"), found[name])
         after = cls(**found)
-        after.check()
+        try:
+            after.check()
+        except InputError as error:
+            raise InputError(
+                f"what is to follow the search, which run.json keeps: {error}; give it anew"
+            ) from None
         return after
+
+    @classmethod
+    def asked(
+        cls, baselines: str, train_best: int, train_recipe: str, train_epochs: int | None
+    ) -> Afterwards:
+        """As the options say; a recipe's file by its absolute path, since a resume may be in another folder."""
+        from nas.trainer import recipe as recipes
+
+        if train_recipe not in recipes.names():
+            train_recipe = str(expanded("recipe", train_recipe).absolute())
+        return cls(baselines, train_best, train_recipe, train_epochs)
 
     def check(self) -> None:
         """An InputError for what is wrong, before anything is begun."""

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -213,7 +213,7 @@ def search(
     if resume is not None and out is not None:
         raise InputError("--out and --resume exclude each other; a resumed run stays in its folder")
     cpu.prepare()
-    after = Afterwards(baselines, train_best, train_recipe, train_epochs)
+    after = Afterwards.asked(baselines, train_best, train_recipe, train_epochs)
     after.check()
     show = _Showing(sys.stderr if as_json else sys.stdout, as_json, quiet, plain, after)
     if resume is not None:
@@ -239,12 +239,12 @@ def _start(values: dict[str, Any], out: Path, show: _Showing) -> int:
     for note in target_notes(prepared):
         show.note(note)
     folder = new_run(prepared, out, asdict(show.after))
-    try:
-        with folder.locked():
+    with folder.locked():
+        try:
             return _search(folder, prepared, show)
-    except InputError:  # refused by the study that it was to join, or by what it was to start from
-        folder.remove_unbegun()
-        raise
+        except InputError:  # refused by the study that it was to join, or by what it was to start from
+            folder.remove_unbegun()
+            raise
 
 
 def _go_on(path: Path, given: Mapping[str, Any], again: Mapping[str, Any], show: _Showing) -> int:
@@ -375,8 +375,9 @@ def _say_result(folder: RunFolder, rows: list[Row], show: _Showing) -> None:
         f"in {folder.path}: report.html, best.json, candidates/, trials.csv, {study}search.log",
         f"next: nas-export {folder.path} --format onnx,torch --out mynet",
     ]
-    log_lines(folder.path / LOG, [line for line in lines if line])
     print("\n".join(lines), file=show.stream, flush=True)
+    with suppress(OSError):  # a full disk: what was found has been said
+        log_lines(folder.path / LOG, [line for line in lines if line])
 
 
 if __name__ == "__main__":

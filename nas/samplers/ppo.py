@@ -56,7 +56,8 @@ class PPOSampler(ProposingSampler):
         if not known:
             known.append(_Policy(view, self._seed))
         while len(known[-1].seen) < len(full):
-            policy = deepcopy(known[-1])
+            last = known[-1]
+            policy = deepcopy(last, {id(last.view): last.view, id(last.seen): last.seen})
             policy.learn(full[: len(policy.seen) + BATCH])
             known.append(policy)
         del known[:-_KEPT]

@@ -37,7 +37,7 @@ def test_what_is_near_the_target_is_given_more_trials() -> None:
 def test_a_space_that_is_used_up_by_what_is_too_slow_ends() -> None:
     rows = [
         pruned(0, 3.0, epochs=0),
-        *(pruned(n, None, duplicate_of=0) for n in range(1, MOST_TOO_SLOW)),
+        *(pruned(n, 3.0, duplicate_of=0) for n in range(1, MOST_TOO_SLOW)),
     ]
     with pytest.raises(RunError, match=f"the last {MOST_TOO_SLOW} candidates were too slow"):
         check_hopeless(rows, TARGETS, 2.0)
