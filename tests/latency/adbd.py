@@ -17,6 +17,17 @@ def free_port():
         return s.getsockname()[1]
 
 
+_kept = {}
+
+
+def kept_port():
+    """A port of ours on which nothing listens: refused until `adb_server` takes it, and no one else can."""
+    kept = socket.socket()
+    kept.bind(("127.0.0.1", 0))
+    _kept[kept.getsockname()[1]] = kept
+    return kept.getsockname()[1]
+
+
 def wait_for(condition, what):
     end = time.monotonic() + SECONDS
     while not condition():
@@ -77,6 +88,8 @@ class Phone(Process):
 
 
 def adb_server(port):
+    if port in _kept:
+        _kept.pop(port).close()
     return Process(port, ["adb", "nodaemon", "server"], {"ANDROID_ADB_SERVER_PORT": str(port)})
 
 

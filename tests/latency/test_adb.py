@@ -52,7 +52,7 @@ def home(tmp_path, monkeypatch, cache):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("ANDROID_USER_HOME", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(adbd.free_port()))
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(adbd.kept_port()))
     key = keys.ensure_key(keys.key_path())
     adbd.KEYS.parent.mkdir(parents=True, exist_ok=True)
     adbd.ROOT.mkdir(parents=True, exist_ok=True)
