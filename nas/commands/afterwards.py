@@ -50,7 +50,10 @@ class Afterwards:
         from nas.trainer import recipe as recipes
 
         if train_recipe not in recipes.names():
-            train_recipe = str(expanded("recipe", train_recipe).absolute())
+            file = expanded("recipe", train_recipe)
+            train_recipe = (
+                str(file.absolute()) if file.is_file() else train_recipe
+            )  # a slip stays as it was typed
         return cls(baselines, train_best, train_recipe, train_epochs)
 
     def check(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from candidates import InputError
@@ -41,3 +43,13 @@ def test_what_follows_a_search_is_checked_when_it_is_read(values: dict[str, obje
 def test_what_follows_a_search_has_defaults() -> None:
     assert Afterwards.of({}) == Afterwards()
     assert Afterwards.of({"train_best": 2, "train_epochs": 3}).full_training().count == 2
+
+
+def test_a_recipe_of_ones_own_is_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("format: 1\n")
+    assert Afterwards.asked("auto", 1, "mine.yaml", None).train_recipe == str(tmp_path / "mine.yaml")
+    for name in ("mnasnet", "a slip"):
+        assert Afterwards.asked("auto", 1, name, None).train_recipe == name
