@@ -12,7 +12,7 @@ import numpy as np
 
 from candidates import Architecture
 from candidates.errors import InputError
-from nas.data import absolute
+from nas.data import absolute, known_as
 from nas.devices import find_device, on_level, pool_of, share_scale, shares_cores
 from nas.evaluation import Measured
 from nas.latency_source import predicting, predictor_for
@@ -111,9 +111,7 @@ def prepare(settings: SearchSettings, space_yaml: str | None = None) -> Prepared
         notes.append(why)
     devices = tuple(find_device(one, settings, notes.append) for one in (name, *settings.also))
     _check_apart(devices)
-    if settings.data != "digits":
-        settings = replace(settings, data=absolute(settings.data))
-    settings = replace(settings, device=name)
+    settings = replace(settings, device=name, data=known_as(settings.data))
     if settings.warm_start not in (None, ZERO_COST):
         settings = replace(settings, warm_start=absolute(str(settings.warm_start)))
         try:
@@ -239,9 +237,8 @@ def limited_view(prepared: Prepared) -> View:
     if limits == Limits():
         return view
     known: dict[Hashable, bool] = {}
-    besides: dict[
-        int, int
-    ] = {}  # parameters of stem, head and classifier, by the channels that leave the blocks
+    # Parameters of stem, head and classifier, by the channels that leave the blocks.
+    besides: dict[int, int] = {}
 
     def allowed(point: Point) -> bool:
         count, channels = view.parameters(point)

@@ -184,16 +184,15 @@ class SearchSettings:
                     f"leave --{option} out, or start a new run"
                 )
         free = {name: value for name, value in given.items() if name in _FREE}
-        # One kind of workers takes the place of another, with all that belonged to it.
-        if free.get("ray") is not None:
-            free = {"measure_cores": 0, **free}
-        elif self.ray is None and free.get("gpus") is not None:
-            free = {"workers": 1, **free}
-        elif self.ray is None and "workers" in free:
-            free = {"gpus": None, "per_gpu": 1, **free}
-        found = {**{name: getattr(self, name) for name in ("workers", "gpus", "per_gpu")}, **free}
-        if found["gpus"] is None and "per_gpu" not in given:
-            free["per_gpu"] = 1
-        if found["gpus"] is not None and (free.get("ray") or self.ray) is None and "workers" not in given:
-            free["workers"] = 1
+        # One kind of workers takes the place of another; what belonged to the former has no meaning any more.
+        ray = free.get("ray", self.ray)
+        if ray is not None:
+            free.setdefault("measure_cores", 0)
+        elif "workers" in free:
+            free.setdefault("gpus", None)
+        gpus = free.get("gpus", self.gpus)
+        if gpus is None:
+            free.setdefault("per_gpu", 1)
+        elif ray is None:
+            free.setdefault("workers", 1)
         return replace(self, **free)

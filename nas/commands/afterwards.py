@@ -12,8 +12,6 @@ from candidates.files import expanded
 if TYPE_CHECKING:
     from nas.commands.full_training import FullTraining
 
-AFTERWARDS = ("baselines", "train_best", "train_recipe", "train_epochs")
-
 
 @dataclass(frozen=True)
 class Afterwards:
@@ -29,8 +27,9 @@ class Afterwards:
         """Read what run.json has; an InputError for what is wrong with it."""
         from candidates import checks
 
-        checks.known_keys("run.json: afterwards", dict(values), AFTERWARDS)
-        found = {**asdict(cls()), **values}
+        defaults = asdict(cls())
+        checks.known_keys("run.json: afterwards", dict(values), list(defaults))
+        found = {**defaults, **values}
         for name in ("baselines", "train_recipe"):
             checks.text(name.replace("_", "-"), found[name])
         after = cls(**found)
@@ -49,11 +48,9 @@ class Afterwards:
         """As the options say; a recipe's file by its absolute path, since a resume may be in another folder."""
         from nas.trainer import recipe as recipes
 
-        if train_recipe not in recipes.names():
-            file = expanded("recipe", train_recipe)
-            train_recipe = (
-                str(file.absolute()) if file.is_file() else train_recipe
-            )  # a slip stays as it was typed
+        file = expanded("recipe", train_recipe)
+        if train_recipe not in recipes.names() and file.is_file():  # a slip stays as it was typed
+            train_recipe = str(file.absolute())
         return cls(baselines, train_best, train_recipe, train_epochs)
 
     def check(self) -> None:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from nas.trials import Row
 
 app = new_app()
-_NOT_SETTINGS = (
-    "resume", "out", "as_json", "target", "status", "train_best", "train_recipe", "train_epochs", "baselines",
-    "quiet", "plain", "benchmark_proxy",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -194,20 +190,18 @@ def search(
     from candidates.errors import InputError
     from candidates.files import expanded
     from nas import cpu
-    from nas.commands.afterwards import AFTERWARDS, Afterwards
+    from nas.commands.afterwards import Afterwards
+    from nas.settings import SearchSettings
 
-    given = {
-        name: value
-        for name, value in context.params.items()
-        if name not in _NOT_SETTINGS and was_given(context, name)
-    }
+    names = {each.name for each in fields(SearchSettings)}
+    settings = {name: value for name, value in context.params.items() if name in names}
+    given = {name: value for name, value in settings.items() if was_given(context, name)}
     given |= targets(target or [], given)
     if status:
         return say_status(storage, study, resume, as_json)
     if benchmark_proxy:
         cpu.prepare()
-        defaults = {name: value for name, value in context.params.items() if name not in _NOT_SETTINGS}
-        return say_benchmark({**defaults, **given}, given, resume, as_json)
+        return say_benchmark({**settings, **given}, given, resume, as_json)
     if resume is None and "target_ms" not in given:
         raise InputError("Missing option '--target-ms'; for example --target-ms 78")
     if resume is not None and out is not None:
@@ -217,11 +211,10 @@ def search(
     after.check()
     show = _Showing(sys.stderr if as_json else sys.stdout, as_json, quiet, plain, after)
     if resume is not None:
-        again = {name: getattr(after, name) for name in AFTERWARDS if was_given(context, name)}
+        again = {name: value for name, value in asdict(after).items() if was_given(context, name)}
         return _go_on(resume, given, again, show)
-    defaults = {name: value for name, value in context.params.items() if name not in _NOT_SETTINGS}
     out = out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
-    return _start({**defaults, **given}, expanded("--out", out), show)
+    return _start({**settings, **given}, expanded("--out", out), show)
 
 
 def _start(values: dict[str, Any], out: Path, show: _Showing) -> int:

@@ -33,7 +33,7 @@ def without_password(values: dict[str, Any]) -> dict[str, Any]:
 
 def comparable(given: Mapping[str, Any]) -> dict[str, Any]:
     """The given options as a run keeps them: absolute paths, the device that `auto` found."""
-    from nas.data import absolute
+    from nas.data import absolute, known_as
     from nas.prepared import ZERO_COST
 
     values = dict(given)
@@ -42,8 +42,8 @@ def comparable(given: Mapping[str, Any]) -> dict[str, Any]:
     if "storage" in values:
         values = without_password({"study": "search", **values})
         values = {name: value for name, value in values.items() if name in given}
-    if "data" in values and values["data"] != "digits":
-        values["data"] = absolute(values["data"])
+    if "data" in values:
+        values["data"] = known_as(values["data"])
     if values.get("warm_start") not in (None, ZERO_COST):
         values["warm_start"] = absolute(values["warm_start"])
     return values

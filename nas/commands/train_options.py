@@ -47,15 +47,15 @@ class Machine:
 
     def options(self) -> Options:
         """Checked, with the defaults of this machine."""
+        from latency.machine import cores
         from nas.trainer.devices import NAMES
         from nas.trainer.session import Options
 
         checks.one_of("--device", self.device, NAMES)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         workers = self.workers
         if workers is None:
-            workers = max(1, min(16, cores // local))
+            workers = max(1, min(16, cores() // local))
         checks.integer("--workers", workers, 0, 1024)
         if self.checkpoint_steps is not None:
             checks.integer("--checkpoint-steps", self.checkpoint_steps)

@@ -11,7 +11,7 @@ from candidates.files import expanded
 from nas.data.dataset import DataSet, Images, from_source
 from nas.data.source import SEARCHED, Source
 
-__all__ = ["DataSet", "Images", "Source", "absolute", "load_data", "open_source"]
+__all__ = ["DataSet", "Images", "Source", "absolute", "known_as", "load_data", "open_source"]
 
 EXPECTED = (
     "expected digits, a folder with train/<class>/*.jpg, CIFAR's binary version, "
