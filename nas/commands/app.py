@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -92,7 +93,9 @@ def run(app: Any, name: str) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal without ×, or a file name that is not text
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(status(app, name, sys.argv[1:]))
+    code = status(app, name, sys.argv[1:])
+    gc.freeze()  # else the interpreter looks through all of torch for garbage, for a second, before it is gone
+    sys.exit(code)
 
 
 def status(app: Any, name: str, arguments: list[str]) -> int:

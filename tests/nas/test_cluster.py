@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ import numpy as np
 import pytest
 import ray
 
+import latency
+import latency.pool
 from candidates import Architecture, InputError, RunError, zoo
 from latency.model import Model, model_of
 from latency.pool import Pool
@@ -227,7 +230,7 @@ def test_a_device_whose_node_dies_is_waited_for(cluster: Any, capsys: pytest.Cap
     pool = pool_of("phone", seconds=60.0)
     assert pool.measure(model_of(SMALL), SHORT).count
     with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(pool.measure, model_of(SMALL), replace(SHORT, min_seconds=3.0))
+        waiting = threads.submit(pool.measure, model_of(SMALL), replace(SHORT, min_seconds=2.0))
         time.sleep(1.0)
         kill(cluster, node)  # in the middle of the measurement
         assert not waiting.done()
@@ -329,7 +332,12 @@ def test_a_full_training_goes_on_wherever_it_was_stopped(cluster: Any, tmp_path:
     assert any(f"going on at step {checkpoint}" in text for text in said)
 
 
-def test_a_search_on_a_device_of_the_cluster(cluster: Any, board: Any, tmp_path: Path) -> None:
+def test_a_search_on_a_device_of_the_cluster(
+    cluster: Any, board: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    briefly: dict[str, Any] = {"min_runs": 10, "min_seconds": 0.05}
+    monkeypatch.setattr(latency, "measure", partial(latency.measure, **briefly))
+    monkeypatch.setattr(latency.pool, "Settings", partial(Settings, **briefly))
     settings = SearchSettings(
         target_ms=50.0, device="board", resolution=64, epochs=1, proxy_samples=200, trials=2, confirm=0,
         ray="auto", workers=2, latency="auto",

@@ -183,7 +183,7 @@ def test_what_fails_again_is_recorded_and_the_search_goes_on(lab: Lab, pair: Sea
 
 def test_a_training_that_hangs_is_ended(lab: Lab, pair: Seats, tmp_path: Path) -> None:
     training = Training(tmp_path, dies="hangs")
-    work = with_workers(lab, training, pair, trials=2, retries=0, trial_timeout=8.0, sampler="random", seed=1)
+    work = with_workers(lab, training, pair, trials=2, retries=0, trial_timeout=8.0, sampler="random", seed=6)
     rows = work.run(Stop(print))
     failed = [row for row in rows if row.state == "FAIL"]
     assert [row.failed_because for row in failed] == ["the training took longer than 8 s"] * len(failed)
@@ -195,7 +195,7 @@ def test_a_training_that_hangs_is_ended_while_a_measurement_waits_for_the_cores(
     lab: Lab, pair: Seats, tmp_path: Path
 ) -> None:
     training = Training(tmp_path, dies="hangs")
-    work = with_workers(lab, training, pair, trials=2, retries=0, trial_timeout=8.0, sampler="random", seed=1)
+    work = with_workers(lab, training, pair, trials=2, retries=0, trial_timeout=8.0, sampler="random", seed=6)
     plain = work.evaluate.measure
 
     def measure(arch: Architecture) -> Any:
