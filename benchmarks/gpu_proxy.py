@@ -136,11 +136,11 @@ def _say(table: Table) -> None:
         )
     ours, plain = (3600 * count / wall for wall in (table.ours_wall, table.plain_wall))
     gaps = 100 * np.array([line.ours - line.plain for line in table.lines])
-    error = gaps.std(ddof=1) / np.sqrt(count) if count > 1 else float("nan")
+    error = f" ± {gaps.std(ddof=1) / np.sqrt(count):.2f}" if count > 1 else ""
     print(f"candidates per hour: ours {ours:.0f} ({table.per_gpu} at once), plain {plain:.0f}")
     print(f"ratio {ours / plain:.2f} (on a GPU at least 4 wanted)")
     print(
-        f"accuracy, ours less plain: {gaps.mean():+.2f} ± {error:.2f} points on average over {count} "
+        f"accuracy, ours less plain: {gaps.mean():+.2f}{error} points on average over {count} "
         "(within 0.5 wanted over 20)"
     )
 

@@ -16,7 +16,7 @@ folder = Path(sys.argv[1])
 parts = [folder / "0.json", folder / "1.json"]
 for number, part in enumerate(parts):
     data = [str(folder / "tiny.npz")]
-    main(data, images=128, epochs=2, loaders=0, architectures=1, first=number, json_file=part)
+    main(data, images=128, epochs=4, loaders=0, architectures=1, first=number, json_file=part)
 main([str(part) for part in parts], merge=True)
 """
 
@@ -24,7 +24,7 @@ main([str(part) for part in parts], merge=True)
 def test_both_loops_train_on_a_cpu_and_parts_are_summed_up(tmp_path):
     rng = np.random.default_rng(0)
     labels = np.arange(200) % 2
-    pixels = (rng.integers(0, 100, (200, 8, 8, 3)) + 100 * labels[:, None, None, None]).astype(np.uint8)
+    pixels = (rng.integers(0, 20, (200, 8, 8, 3)) + 200 * labels[:, None, None, None]).astype(np.uint8)
     arrays = {"x_train": pixels, "y_train": labels, "x_val": pixels[:60], "y_val": labels[:60]}
     np.savez(tmp_path / "tiny.npz", **arrays)
     found = subprocess.run(

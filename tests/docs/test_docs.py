@@ -125,7 +125,7 @@ def test_the_snippets_run(sandbox: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.docs.run_page", *map(str, PAGES)],
         cwd=sandbox,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Any
 
 # On cores that other tests keep busy no measurement becomes steady, however long it takes, and here a tenth of the
 # runs will do: how long is measured is tested in tests/latency, and a search as users run it in tests/test_wheel.py.
-_BRIEFLY = "import functools, latency; latency.measure = functools.partial(latency.measure, min_runs=5, min_seconds=0.05); "
+BRIEFLY: dict[str, Any] = {"min_runs": 5, "min_seconds": 0.05, "reference": False}
+_BRIEFLY = f"import functools, latency; latency.measure = functools.partial(latency.measure, **{BRIEFLY}); "
 
 
 def argv(command: str, *arguments: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The commands as processes: what a user types, interrupts and kills."""
+"""Whole searches and what is done with them: what a user types, interrupts and kills."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.nas.conftest import SPACE
-from tests.nas.processes import argv, run
+from tests.nas.in_process import run
+from tests.nas.processes import argv
 
 COMMANDS = ("search", "latency", "export", "train", "report")
 
