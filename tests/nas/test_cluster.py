@@ -46,6 +46,7 @@ from nas.workers.cluster_devices import Keepers, RemoteDevice, cluster_pool
 from nas.workers.full_training import Cluster, receive
 from nas.workers.training import ProxyTraining
 from tests.nas.conftest import SPACE, FakeMeasurement, Lab, Recorder
+from tests.nas.processes import BRIEFLY
 from tests.nas.test_train_best import row as best_row
 from tests.nas.test_workers import Training
 from tests.nas.trainer.conftest import TINY, save_photos
@@ -335,9 +336,8 @@ def test_a_full_training_goes_on_wherever_it_was_stopped(cluster: Any, tmp_path:
 def test_a_search_on_a_device_of_the_cluster(
     cluster: Any, board: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    briefly: dict[str, Any] = {"min_runs": 10, "min_seconds": 0.05}
-    monkeypatch.setattr(latency, "measure", partial(latency.measure, **briefly))
-    monkeypatch.setattr(latency.pool, "Settings", partial(Settings, **briefly))
+    monkeypatch.setattr(latency, "measure", partial(latency.measure, **BRIEFLY))
+    monkeypatch.setattr(latency.pool, "Settings", partial(Settings, **BRIEFLY))
     settings = SearchSettings(
         target_ms=50.0, device="board", resolution=64, epochs=1, proxy_samples=200, trials=2, confirm=0,
         ray="auto", workers=2, latency="auto",

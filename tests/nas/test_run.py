@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import optuna
 import pytest
 
+import latency
 from candidates import Architecture, InputError
 from nas.joining import agree
 from nas.prepared import ZERO_COST, limited_view, prepare
@@ -21,6 +23,7 @@ from nas.settings import SearchSettings
 from nas.stopping import Stop
 from nas.workers.inline import Inline
 from tests.nas.conftest import SPACE, Lab, Recorder
+from tests.nas.processes import BRIEFLY
 
 
 def settings(**changes: object) -> SearchSettings:
@@ -49,7 +52,10 @@ def test_samplers_see_only_what_is_within_the_limits() -> None:
 
 
 @pytest.mark.parametrize("start", ["run", ZERO_COST])
-def test_a_search_starts_from_what_is_known(tmp_path: Path, lab: Lab, start: str) -> None:
+def test_a_search_starts_from_what_is_known(
+    tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch, start: str
+) -> None:
+    monkeypatch.setattr(latency, "measure", partial(latency.measure, **BRIEFLY))
     lab.search(lab.settings(trials=6))
     warm = settings(warm_start=str(lab.path) if start == "run" else start)
     prepared = prepare(warm, SPACE)
