@@ -248,6 +248,9 @@ def _go_on(path: Path, given: Mapping[str, Any], again: Mapping[str, Any], show:
     from nas.run_folder import open_run
 
     folder = open_run(path)
+    given = dict(given)
+    if "space" in given:
+        _check_same_space(given.pop("space"), folder)
     settings = folder.settings.resumed(comparable(given))
     show = replace(show, after=Afterwards.of({**folder.record.get("afterwards", {}), **again}))
     show.noted.append(f"going on with this search, to {settings.trials} trials")
@@ -258,6 +261,21 @@ def _go_on(path: Path, given: Mapping[str, Any], again: Mapping[str, Any], show:
         devices = {"device": device_record(prepared)} if any(prepared.pools) else {}
         folder = folder.with_record(settings=settings.to_dict(), afterwards=asdict(show.after), **devices)
         return _search(folder, prepared, show)
+
+
+def _check_same_space(name: str, folder: RunFolder) -> None:
+    """An InputError where the space `name` says something else than the run's own copy, whatever the file is called."""
+    from candidates.errors import InputError
+    from search_space import parse_space, space_text
+
+    before = folder.settings.space
+    wanted, kept = parse_space(space_text(name), name), parse_space(folder.record["space_yaml"], before)
+    if (wanted.blocks, wanted.settings) != (kept.blocks, kept.settings):
+        other = "what this file said then" if name == before else repr(before)
+        raise InputError(
+            f"--space is {name!r}, but the run was started with {other}; "
+            "leave --space out to go on with the run's copy, or start a new run"
+        )
 
 
 def _data_notes(prepared: Prepared) -> list[str]:

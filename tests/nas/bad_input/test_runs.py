@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from tests.nas.bad_input.conftest import DEEP, rewrite
+from tests.nas.conftest import SPACE
 
 BROKEN_RUNS = [
     ("", "run.json cannot be read as JSON"),
@@ -68,6 +69,19 @@ def test_a_broken_space_in_a_run(refused, run_folder):
 )
 def test_contradictions_of_a_resumed_run_are_named(refused, run_folder, option, value, words):
     refused(words, "nas-search", "--resume", run_folder.path, f"--{option}", value)
+
+
+def test_a_space_that_was_changed_since_is_told_and_one_that_moved_is_the_same(refused, run_folder, tmp_path):
+    rewrite(
+        run_folder,
+        lambda record: (record.update(space_yaml=SPACE), record["settings"].update(space="mine.yaml")),
+    )
+    (tmp_path / "moved.yaml").write_text(SPACE)
+    resume = ["nas-search", "--resume", run_folder.path, "--space"]
+    refused("trials is 0; expected", *resume, "moved.yaml", "--trials", 0)  # what is wrong is another option
+    (tmp_path / "mine.yaml").write_text(SPACE.replace("head: 16", "head: 24"))
+    words = "--space is 'mine.yaml', but the run was started with what this file said then; leave --space out"
+    refused(words, *resume, "mine.yaml")
 
 
 HOLD = "import sys; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire(); print('held', flush=True); input()"
