@@ -206,7 +206,7 @@ class AndroidDevice:
         self._stale = [workspace for workspace in self._stale if not workspace.close()]
 
     def _measure(self, model: Model, settings: Settings) -> Measurement:
-        form = next((f for f in self.formats if f in model.formats), model.formats[0])
+        form = model.form_on(self.formats)
         tool = self._tool(form)
         content = model.content(form)
         if model.path is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -39,26 +40,28 @@ class Comparison:
 
 
 def compare(
-    models: Sequence[Model], device: Device, settings: Settings, rounds: int = ROUNDS
+    models: Sequence[tuple[Model, Device]], settings: Settings, rounds: int = ROUNDS
 ) -> tuple[list[Measurement], list[Comparison]]:
-    """Measure all models in each of `rounds` rounds, in turns of order; each round gives one ratio.
+    """Measure each model on its device in each of `rounds` rounds, in turns of order; each round gives one ratio.
 
     Returns each model's measurement of median latency, and the others' comparisons with the first.
     """
     if len(models) < 2:
         raise InputError(f"--compare has {len(models)} model; expected at least two")
     found: list[list[Measurement]] = [[] for _ in models]
-    with device.opened():
+    with ExitStack() as opened:
+        for device in {id(device): device for _, device in models}.values():
+            opened.enter_context(device.opened())
         for number in range(rounds):
             order = range(len(models)) if number % 2 == 0 else reversed(range(len(models)))
             for index in order:
-                found[index].append(device.measure(models[index], settings))
+                model, device = models[index]
+                found[index].append(device.measure(model, settings))
+    baseline = models[0][0].name
     comparisons = []
-    for index in range(1, len(models)):
-        ratios = [a.latency_ms / b.latency_ms for a, b in zip(found[index], found[0], strict=True)]
-        comparisons.append(
-            Comparison(models[index].name, models[0].name, median(ratios), interval(ratios), rounds)
-        )
+    for (model, _), measured in zip(models[1:], found[1:], strict=True):
+        ratios = [a.latency_ms / b.latency_ms for a, b in zip(measured, found[0], strict=True)]
+        comparisons.append(Comparison(model.name, baseline, median(ratios), interval(ratios), rounds))
     return [middle(m) for m in found], comparisons
 
 

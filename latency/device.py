@@ -41,7 +41,7 @@ class Device(Protocol):
         ...
 
     def runtime(self, form: str) -> tuple[str, str]:
-        """Name and version of what runs models of format `form` here; RunError where nothing does."""
+        """Name and version of what runs models of format `form` here; InputError where nothing does."""
         ...
 
     def opened(self) -> AbstractContextManager[None]:

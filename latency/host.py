@@ -46,6 +46,12 @@ class HostDevice:
         return machine.fingerprint()
 
     def runtime(self, form: str) -> tuple[str, str]:
+        if form != self._runtime.form:
+            other = "cpu:litert" if form == "tflite" else "cpu"
+            raise InputError(
+                f"{self.name} cannot run .{form} files (it runs .{self._runtime.form} only); "
+                f"--device {other} does"
+            )
         return self._runtime.name, self._runtime.version()
 
     def opened(self) -> AbstractContextManager[None]:
@@ -63,6 +69,7 @@ class HostDevice:
             raise InputError(
                 f"threads is {settings.threads}, but this machine has {cores} core(s); expected fewer"
             )
+        self.runtime(model.form_on(self.formats))
         content = model.content(self._runtime.form, settings.batch)
         with alone("cpu"):
             start = time.perf_counter()

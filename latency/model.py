@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,10 @@ class Model:
         """The formats that this model is there in or can be written in."""
         return FORMATS if self.path is None else (self.path.suffix[1:].lower(),)
 
+    def form_on(self, formats: Sequence[str]) -> str:
+        """The first of `formats`, which a device runs, that this model has; else its own, which the device refuses."""
+        return next((form for form in formats if form in self.formats), self.formats[0])
+
     @property
     def resolution(self) -> int | None:
         """The input's height, where an architecture tells."""
@@ -45,8 +50,7 @@ class Model:
         `batch` images where the format fixes their number.
         """
         if form not in self.formats:
-            other = "; LiteRT on this machine is --device cpu:litert" if self.formats == ("tflite",) else ""
-            raise InputError(f"{self.name} is not a .{form} file, which this device runs{other}")
+            raise InputError(f"{self.name} is not a .{form} file, which this device runs")
         if self.path is not None:
             return self._file
         assert self.architecture is not None

@@ -117,8 +117,7 @@ def _question(model: Model, settings: Settings) -> str:
 
 
 def _runtime(model: Model, device: Device) -> tuple[str, str]:
-    form = next((f for f in device.formats if f in model.formats), model.formats[0])
-    return device.runtime(form)
+    return device.runtime(model.form_on(device.formats))
 
 
 def _read(text: str) -> Measurement:

@@ -106,15 +106,21 @@ def measure(
         _show_profile(found[0], _profile(found, counts[0], device, runner), counts[0], chart, as_json)
         return
     where = resolve(device, runner, device_timeout)
+    # This machine's CPU runs .tflite files too, by its other runtime.
+    placed = [
+        (one, resolve("cpu:litert") if device == "cpu" and one.formats == ("tflite",) else where)
+        for one in found
+    ]
+    for one, here in placed:
+        here.runtime(one.form_on(here.formats))  # a device that cannot run one of them says so first
     if compare:
-        _compare(found, where, Settings(counts[0], 1, reference=not no_reference, batch=batches[0]), as_json)
+        _compare(placed, Settings(counts[0], 1, reference=not no_reference, batch=batches[0]), as_json)
         return
     results = []
-    for one in found:
+    for one, here in placed:
         for count in counts:
             for images in batches:
                 settings = Settings(count, blocks, reference=not no_reference, batch=images)
-                here = resolve("cpu:litert") if device == "cpu" and one.formats == ("tflite",) else where
                 results.append(_measured(one, here, settings, fresh, retry_invalid))
     show(results, as_json, fps)
 
@@ -135,10 +141,10 @@ def _measured(one: Model, where: Device, settings: Settings, fresh: bool, retrie
     return result
 
 
-def _compare(found: list[Model], where: Device, settings: Settings, as_json: bool) -> None:
+def _compare(placed: list[tuple[Model, Device]], settings: Settings, as_json: bool) -> None:
     from latency.comparing import compare
 
-    results, comparisons = compare(found, where, settings)
+    results, comparisons = compare(placed, settings)
     if as_json:
         print_json(
             {

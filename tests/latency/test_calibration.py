@@ -130,14 +130,15 @@ def test_comparison_takes_turns_and_gives_an_interval():
             return super().measure(model, settings)
 
     small, large = (model_of(replace(a, name=n)) for a, n in zip(covering(SPACE, 2), "ab", strict=True))
-    results, (found,) = compare([small, large], Noted(), Settings(), rounds=3)
+    noted = Noted()
+    results, (found,) = compare([(small, noted), (large, noted)], Settings(), rounds=3)
     assert order == ["a", "b", "b", "a", "a", "b"]
     expected = device_ms(large.architecture) / device_ms(small.architecture)
     assert found.ratio == pytest.approx(expected)
     assert found.differs
     assert len(results) == 2
     with pytest.raises(InputError, match="at least two"):
-        compare([small], Noted(), Settings())
+        compare([(small, noted)], Settings())
 
 
 def test_an_interval_holds_its_median_and_narrows():

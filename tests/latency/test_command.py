@@ -83,6 +83,13 @@ def test_comparison_finds_the_slower_one(run, files):
     assert len(found["measurements"]) == 2
 
 
+def test_the_two_runtimes_of_a_cpu_are_compared(run, files):
+    done = run("a.onnx", "c.tflite", "--compare", "--json", "--no-reference")
+    found = json.loads(done.stdout)
+    assert [one["runtime"] for one in found["measurements"]] == ["onnxruntime", "litert"]
+    assert found["comparisons"][0]["model"] == "c.tflite"
+
+
 def test_a_profile_takes_its_turn_on_the_device(monkeypatch):
     from latency.model import model_of
     from nas.commands.latency import _profile
@@ -154,8 +161,9 @@ def test_auto_says_what_it_took(run, files):
         (("a.onnx", "--resolution", "64"), "--resolution is for architectures"),
         (("a.onnx", "--device", "cpu:tpu"), "device 'cpu:tpu' is unknown"),
         (("a.onnx", "--device", "pixel"), "attached: none"),
-        (("a.onnx", "--device", "cpu:litert"), "a.onnx is not a .tflite file"),
-        (("c.tflite", "a.onnx", "--compare"), "c.tflite is not a .onnx file, which this device runs"),
+        (("a.onnx", "--device", "cpu:litert"), "cpu:litert cannot run .onnx files (it runs .tflite only)"),
+        (("c.tflite", "a.onnx", "--device", "cpu:litert"), "cpu:litert cannot run .onnx files"),
+        (("c.tflite", "a.onnx", "--compare", "--device", "cpu:litert"), "cpu:litert cannot run .onnx files"),
         (("a.onnx", "--compare"), "expected at least two"),
         (("a.onnx", "--chart", "x.png", "--profile"), ".svg"),
         (("c.tflite", "--profile"), "only ONNX Runtime can be profiled"),
