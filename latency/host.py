@@ -69,7 +69,7 @@ class HostDevice:
             raise InputError(
                 f"threads is {settings.threads}, but this machine has {cores} core(s); expected fewer"
             )
-        self.runtime(model.form_on(self.formats))
+        self.runtime(model.form_on(self.formats))  # refuses what it cannot run
         content = model.content(self._runtime.form, settings.batch)
         with alone("cpu"):
             start = time.perf_counter()

@@ -27,8 +27,9 @@ def measure(
     default, are for numbers that are reported. `min_runs` and `min_seconds` are the least that is timed in
     all. Raises InputError for a wrong model, device or setting, RunError where the device fails.
     """
-    from latency.registry import resolve
+    from latency.registry import by_format, resolve
 
     settings = Settings(threads, blocks, min_runs, min_seconds, reference)
-    found = resolve(device) if isinstance(device, str) else device
-    return found.measure(model_of(model), settings)
+    wanted = model_of(model)
+    found = by_format(resolve(device), wanted.formats) if isinstance(device, str) else device
+    return found.measure(wanted, settings)

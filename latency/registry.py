@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from candidates import InputError
@@ -41,6 +41,11 @@ def resolve(name: str, runner: Path | None = None, device_timeout: float = 60.0)
     if name.startswith("cpu"):
         raise InputError(f"device {name!r} is unknown; expected one of {', '.join(HOSTS)}, {AUTO} or a phone")
     return _phone(name, runner, device_timeout)
+
+
+def by_format(device: Device, formats: Sequence[str]) -> Device:
+    """`device`; where that is this machine's CPU by ONNX Runtime, LiteRT for a model that is a .tflite file alone."""
+    return host("cpu:litert") if device is host("cpu") and tuple(formats) == ("tflite",) else device
 
 
 @functools.cache

@@ -19,7 +19,7 @@ from candidates.export_folder import check_out
 from candidates.layered import Layered
 from candidates.layouts import OWN
 from candidates.preprocessing import Preprocessing
-from latency.registry import resolve
+from latency.registry import by_format, resolve
 from nas.calibration import load_calibration, training_images
 from nas.candidate import CANDIDATE, Candidate
 from nas.qat import fine_tuned
@@ -193,28 +193,27 @@ def _searched(found: Candidate) -> list[Mapping[str, Any]]:
 
 
 def _measured(written: list[Exported], device: str) -> list[Mapping[str, Any]]:
-    """Each file measured on `device`, `.tflite` files on `cpu` by LiteRT."""
+    """Each file that `device` runs, measured on it."""
     import latency
 
+    resolved = resolve(device)
     found: list[Mapping[str, Any]] = []
     for item in written:
-        where = resolve(_device_for(item.format, device))
-        if item.path.suffix[1:] in where.formats:
+        form = item.path.suffix[1:]
+        where = by_format(resolved, (form,))
+        if form in where.formats:
             found.append(latency.measure(item.path, where).to_dict())
     return found
 
 
-def _device_for(form: str, device: str) -> str:
-    """What a file of this format is measured on: `.tflite` on `cpu` by LiteRT."""
-    return "cpu:litert" if device == "cpu" and form.startswith("tflite") else device
-
-
 def _check_measurable(device: str, formats: list[str]) -> None:
     """An InputError where none of `formats` would run on `device`."""
-    if not resolve(device).formats:
+    where = resolve(device)
+    if not where.formats:
         raise InputError(f"--measure {device}: it runs no files; expected cpu or a phone")
-    if not any(form.split("-")[0] in resolve(_device_for(form, device)).formats for form in formats):
-        runs = " and ".join(resolve(device).formats)
+    kinds = [form.split("-")[0] for form in formats]
+    if not any(kind in by_format(where, (kind,)).formats for kind in kinds):
         raise InputError(
-            f"--measure {device} runs {runs} files, and --format is {','.join(formats)}; add one that it runs"
+            f"--measure {device} runs {' and '.join(where.formats)} files, and --format is {','.join(formats)}; "
+            "add one that it runs"
         )

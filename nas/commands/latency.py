@@ -84,7 +84,7 @@ def measure(
 ) -> None:
     """Measure how long models take on a device."""
     from candidates import InputError
-    from latency.registry import AUTO, automatic, resolve
+    from latency.registry import AUTO, automatic, by_format, resolve
     from latency.settings import Settings
 
     found = _told_apart([model(text, resolution, width) for text in models], models)
@@ -106,11 +106,7 @@ def measure(
         _show_profile(found[0], _profile(found, counts[0], device, runner), counts[0], chart, as_json)
         return
     where = resolve(device, runner, device_timeout)
-    # This machine's CPU runs .tflite files too, by its other runtime.
-    placed = [
-        (one, resolve("cpu:litert") if device == "cpu" and one.formats == ("tflite",) else where)
-        for one in found
-    ]
+    placed = [(one, by_format(where, one.formats)) for one in found]
     for one, here in placed:
         here.runtime(one.form_on(here.formats))  # a device that cannot run one of them says so first
     if compare:

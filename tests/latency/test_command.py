@@ -90,6 +90,13 @@ def test_the_two_runtimes_of_a_cpu_are_compared(run, files):
     assert found["comparisons"][0]["model"] == "c.tflite"
 
 
+def test_a_tflite_file_is_measured_in_python_as_by_the_command(files):
+    import latency
+
+    found = latency.measure(files / "c.tflite", blocks=1, min_runs=5, min_seconds=0.02, reference=False)
+    assert (found.device, found.runtime) == ("cpu:litert", "litert")
+
+
 def test_a_profile_takes_its_turn_on_the_device(monkeypatch):
     from latency.model import model_of
     from nas.commands.latency import _profile
